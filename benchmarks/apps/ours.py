@@ -1,0 +1,53 @@
+"""Serve the benchmark routes with socketify_mw."""
+
+import sys
+import time
+
+import burner
+
+from socketify_mw import App
+
+runs = 0
+
+
+def home(res, req):
+    global runs
+    runs += 1
+    res.end("Hello, World!")
+
+
+def count(res, req):
+    res.end(str(runs))
+
+
+def turns(res, req):
+    res.end(str(burner.turns))
+
+
+def read(res, req):
+    host = req.get_header("host")
+    authorization = req.get_header("authorization")
+    query = req.get_query("q")
+    res.end(f"{req.get_parameter(0)} {query} {host} {authorization}")
+
+
+def fast(res, req):
+    res.end("fast")
+
+
+def slow(res, req):
+    # Blocks the only thread on purpose, as a handler with a slow query does.
+    time.sleep(0.010)
+    res.end("slow")
+
+
+app = App()
+app.get("/", home)
+app.get("/count", count)
+app.get("/turns", turns)
+app.get("/read/:id", read)
+app.get("/fast", fast)
+app.get("/slow", slow)
+app.listen(int(sys.argv[1]), lambda config: print(f"listening on {config.port}"))
+burner.start_if_asked()
+app.run()

@@ -1,0 +1,186 @@
+"""Play the scenarios: which servers, which load, and what is claimed of them."""
+
+import http.client
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import client
+from claims import (
+    OURS,
+    Bound,
+    Outcome,
+    add_claim,
+    add_runs_claim,
+    leader,
+    ratios,
+)
+from measure import Load, Sample, measure
+from peers import Server
+from processes import Running, ServerError, running
+
+TOKEN = "Bearer 0123456789abcdef"
+HELLO = Load()
+PIPELINED = Load(depth=16)
+READ = Load(
+    path="/read/42?q=abc",
+    headers=(("Authorization", TOKEN),),
+    expect=("42", "abc", client.HOST, TOKEN),
+)
+READ_PIPELINED = Load(READ.path, depth=16, headers=READ.headers, expect=READ.expect)
+FAST = Load("/fast", connections=62, expect=("fast",))
+SLOW = Load("/slow", connections=2, expect=("slow",))
+BUSY_PEERS = ["uvicorn", "granian-asgi", "granian-rsgi", "bjoern", "socketify"]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Hold what all scenarios share."""
+
+    servers: dict[str, Server]
+    rounds: int
+    seconds: int
+    server_cpus: set[int]
+    wrk_cpus: set[int]
+
+    @property
+    def all_cpus(self) -> set[int]:
+        """Return the CPUs of both sides, for scenarios that pin nothing."""
+        return self.server_cpus | self.wrk_cpus
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Say what one scenario runs; the loads of a group run at the same time."""
+
+    servers: list[str]
+    groups: list[list[Load]]
+    pinned: bool = True
+    busy: bool = False
+    exact: int = 5000
+
+
+def play(bench: Bench, outcome: Outcome, plan: Plan) -> None:
+    """Run all rounds, each with every server, so that drift meets all alike."""
+    for number in range(bench.rounds):
+        # Every second round runs backwards: who goes first must not matter.
+        step = -1 if number % 2 else 1
+        for name in plan.servers[::step]:
+            if name not in outcome.missing:
+                play_server(bench, outcome, plan, name, number)
+
+
+def play_server(
+    bench: Bench, outcome: Outcome, plan: Plan, name: str, number: int
+) -> None:
+    """Measure all loads against a fresh process of one server."""
+    server = bench.servers[name]
+    if server.unavailable:
+        outcome.missing[name] = server.unavailable
+        return
+    cpus = bench.server_cpus if plan.pinned else bench.all_cpus
+    wrk_cpus = bench.wrk_cpus if plan.pinned else bench.all_cpus
+    step = -1 if number % 2 else 1
+    try:
+        with running(server, cpus, busy=plan.busy) as live:
+            for loads in plan.groups[::step]:
+                samples = measure(live, loads, number, bench.seconds, wrk_cpus)
+                outcome.samples += samples
+                report_progress(outcome, samples)
+            first = plan.groups[0][0]
+            if number == 0 and server.counts_runs and first.path == "/":
+                check_exactly(outcome, live, plan.exact, first.depth)
+    except ServerError as error:
+        outcome.add_failure(name, str(error))
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        outcome.add_failure(name, f"{type(error).__name__}: {error}")
+
+
+def check_exactly(outcome: Outcome, live: Running, total: int, depth: int) -> None:
+    """Send a known number of requests and compare the handler runs with it."""
+    fault = client.exact_fault(live.port, total, depth)
+    if fault:
+        outcome.add_failure(live.server.name, fault)
+    else:
+        outcome.exact.append(live.server.name)
+
+
+def report_progress(outcome: Outcome, samples: list[Sample]) -> None:
+    """Show on standard error that the run is alive."""
+    for sample in samples:
+        print(
+            f"{outcome.name} round {sample.round + 1}: {sample.server} {sample.path}"
+            f" {sample.rps:.0f} answers/s {'; '.join(sample.faults)}",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+def pipelined(bench: Bench) -> Outcome:
+    """Compare requests a second when wrk sends 16 requests at once."""
+    outcome = Outcome("pipelined", "/ with 64 connections, 16 requests at once")
+    servers = [OURS, "socketify", "uvicorn", "ceiling"]
+    play(bench, outcome, Plan(servers, [[PIPELINED]]))
+    ours = outcome.rounds("rps", OURS, PIPELINED)
+    theirs = outcome.rounds("rps", "socketify", PIPELINED)
+    text = "requests a second / socketify's"
+    add_claim(outcome, text, ratios(ours, theirs), Bound(">=", 3.0), ["socketify"])
+    add_runs_claim(outcome)
+    return outcome
+
+
+def plain(bench: Bench) -> Outcome:
+    """Compare CPU time a request with the least that C needs."""
+    outcome = Outcome("plain", "/ with 64 connections, one request at a time")
+    servers = [OURS, "ceiling", "socketify", "uvicorn", "granian-asgi"]
+    servers += ["granian-rsgi", "bjoern", "fastwsgi"]
+    play(bench, outcome, Plan(servers, [[HELLO]]))
+    ours = outcome.rounds("cpu_us", OURS, HELLO)
+    theirs = outcome.rounds("cpu_us", "ceiling", HELLO)
+    text = "CPU time a request / the C ceiling's"
+    add_claim(outcome, text, ratios(ours, theirs), Bound("<=", 1.25), ["ceiling"])
+    add_runs_claim(outcome)
+    return outcome
+
+
+def read(bench: Bench) -> Outcome:
+    """Compare a handler that reads the request with one that reads nothing."""
+    outcome = Outcome("read", "/read/42?q=abc beside / on the same process")
+    play(bench, outcome, Plan([OURS], [[HELLO], [READ], [READ_PIPELINED]]))
+    reading = outcome.rounds("cpu_us", OURS, READ)
+    hello = outcome.rounds("cpu_us", OURS, HELLO)
+    text = "CPU time a request / that of /"
+    add_claim(outcome, text, ratios(reading, hello), Bound("<=", 1.4), [])
+    return outcome
+
+
+def busy(bench: Bench) -> Outcome:
+    """Compare servers that share the interpreter with a busy Python thread."""
+    outcome = Outcome("busy", "/ beside a busy Python thread, nothing pinned")
+    # Few for the exact check: here a request can wait 5 ms for the interpreter.
+    plan = Plan([OURS, *BUSY_PEERS], [[HELLO]], pinned=False, busy=True, exact=200)
+    play(bench, outcome, plan)
+    latencies = list(outcome.rounds("p99_ms", OURS, HELLO).values())
+    add_claim(outcome, "99th percentile in ms", latencies, Bound("<", 10.0), [])
+    best = leader(outcome, BUSY_PEERS, HELLO)
+    theirs = outcome.rounds("rps", best, HELLO) if best else {}
+    figures = ratios(outcome.rounds("rps", OURS, HELLO), theirs)
+    text = f"requests a second / the best peer's ({best or 'none'})"
+    add_claim(outcome, text, figures, Bound(">=", 5.0), BUSY_PEERS)
+    add_runs_claim(outcome)
+    return outcome
+
+
+def slow(bench: Bench) -> Outcome:
+    """Measure fast handlers while two connections keep slow ones running."""
+    outcome = Outcome("slow", "62 connections on /fast beside 2 on /slow (10 ms)")
+    play(bench, outcome, Plan([OURS], [[FAST, SLOW]]))
+    latencies = list(outcome.rounds("p99_ms", OURS, FAST).values())
+    text = "99th percentile of /fast in ms"
+    add_claim(outcome, text, latencies, Bound("<=", 30.0), [])
+    return outcome
+
+
+SCENARIOS: dict[str, Callable[[Bench], Outcome]] = {
+    scenario.__name__: scenario for scenario in (pipelined, plain, read, busy, slow)
+}

@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: MIT */
+#include "conn.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* How long a peer may go on sending what nobody wants before it is cut off. */
+#define LINGER_MS 2000
+
+static void on_ready(smw_loop *loop, watch *w, unsigned events);
+static void on_turn(smw_loop *loop, task *t);
+static void on_linger_over(timer *t);
+
+conn *conn_new(smw_loop *loop, int fd, size_t size, const conn_protocol *protocol)
+{
+    conn *c = calloc(1, size);
+    if (c == NULL) goto fail;
+    watch_init(&c->watch, fd, on_ready);
+    task_init(&c->task, on_turn);
+    list_init(&c->link);
+    list_init(&c->cork);
+    timer_init(&c->linger, on_linger_over);
+    c->loop = loop;
+    c->protocol = protocol;
+    c->transport = &transport_plain;
+    c->slot = slots_add(&loop->conns, c);
+    if (c->slot == 0) goto fail;
+    c->generation = slots_generation(&loop->conns, c->slot);
+    if (loop_watch(loop, &c->watch, POLL_IN) != 0) {
+        slots_remove(&loop->conns, c->slot, c->generation);
+        goto fail;
+    }
+    return c;
+fail:
+    free(c);
+    transport_plain.close(fd);
+    return NULL;
+}
+
+static void flush(conn *c);
+
+/* ---- input ---- */
+
+static void watch_again(conn *c)
+{
+    /* Paused, only the end of the input is of interest, and that once. */
+    unsigned events = c->is_paused ? 0u : (unsigned)POLL_IN;
+    if (c->is_blocked) events |= POLL_OUT;
+    /* It can fail for want of kernel memory alone: then nothing more would ever be
+     * heard of this connection. */
+    if (loop_watch(c->loop, &c->watch, events) != 0) conn_close(c);
+}
+
+static void on_ready(smw_loop *loop, watch *w, unsigned events)
+{
+    conn *c = (conn *)w;
+    if (events & POLL_OUT && c->is_blocked) {
+        c->is_blocked = false;
+        flush(c);
+        if (c->is_closed) return;
+        watch_again(c);
+        if (c->is_closed) return;
+        if (buf_length(&c->out) == 0) c->protocol->on_drained(c);
+        if (c->is_closed) return;
+    }
+    if (!(events & POLL_IN)) return;
+    c->is_readable = true;
+    if (c->is_paused)
+        watch_again(c);
+    else
+        loop_defer(loop, &c->task);
+}
+
+static void discard_input(conn *c)
+{
+    char junk[16384];
+    ssize_t count = conn_read(c, junk, sizeof junk);
+    if (count == 0 || (count < 0 && count != -EAGAIN)) conn_close(c);
+}
+
+static void on_turn(smw_loop *loop, task *t)
+{
+    (void)loop;
+    conn *c = list_entry(t, conn, task);
+    if (c->is_closed) return;
+    if (c->is_finishing)
+        discard_input(c);
+    else
+        c->protocol->on_input(c);
+}
+
+ssize_t conn_read(conn *c, char *into, size_t length)
+{
+    c->is_readable = false;
+    c->loop->stats.recvs++;
+    ssize_t count = c->transport->read(c->watch.fd, into, length);
+    return count == -EINTR ? -EAGAIN : count;
+}
+
+void conn_pause(conn *c)
+{
+    c->is_paused = true;
+}
+
+void conn_resume(conn *c)
+{
+    if (c->is_closed) return;
+    c->is_paused = false;
+    watch_again(c);
+}
+
+/* ---- output ---- */
+
+void conn_cork(conn *c)
+{
+    c->corks++;
+}
+
+void conn_uncork(conn *c)
+{
+    if (c->corks == 0 || --c->corks > 0) return;
+    flush(c);
+}
+
+void conn_cork_for_turn(conn *c)
+{
+    if (!list_is_empty(&c->cork)) return;
+    list_append(&c->loop->corked, &c->cork);
+    c->corks++;
+}
+
+void conn_uncork_all(smw_loop *loop)
+{
+    list *link;
+    while ((link = list_pop(&loop->corked)) != NULL)
+        conn_uncork(list_entry(link, conn, cork));
+}
+
+/* What the kernel takes of `data` now; 0 also when it takes nothing. */
+static size_t send_now(conn *c, const char *data, size_t length)
+{
+    c->loop->stats.sends++;
+    ssize_t count = c->transport->write(c->watch.fd, data, length);
+    if (count == -EINTR) count = -EAGAIN;
+    if (count < 0 && count != -EAGAIN) {
+        conn_close(c);
+        return 0;
+    }
+    if (count < (ssize_t)length) {
+        c->is_blocked = true;
+        watch_again(c);
+    }
+    return count > 0 ? (size_t)count : 0;
+}
+
+static void start_linger(conn *c)
+{
+    buf_clear(&c->in, &c->loop->pool);
+    if (!c->must_linger || c->transport->shutdown(c->watch.fd) != 0) {
+        conn_close(c);
+        return;
+    }
+    c->is_lingering = true;
+    loop_start_timer(c->loop, &c->linger, LINGER_MS);
+    conn_resume(c);
+}
+
+static void flush(conn *c)
+{
+    if (c->is_closed || c->corks > 0 || c->is_blocked) return;
+    if (buf_length(&c->out) > 0) {
+        size_t sent = send_now(c, buf_data(&c->out), buf_length(&c->out));
+        if (c->is_closed) return;
+        if (sent > 0) buf_consume(&c->out, &c->loop->pool, sent);
+    }
+    if (c->is_finishing && !c->is_lingering && buf_length(&c->out) == 0) start_linger(c);
+}
+
+char *conn_reserve(conn *c, size_t length)
+{
+    if (c->is_closed) return NULL;
+    char *room = buf_reserve(&c->out, &c->loop->pool, length);
+    if (room == NULL) conn_close(c);
+    return room;
+}
+
+void conn_commit(conn *c, size_t length)
+{
+    buf_commit(&c->out, length);
+    flush(c);
+}
+
+int conn_write(conn *c, const char *data, size_t length)
+{
+    if (length == 0) return 0;
+    char *room = conn_reserve(c, length);
+    if (room == NULL) return -ENOMEM;
+    memcpy(room, data, length);
+    conn_commit(c, length);
+    return 0;
+}
+
+size_t conn_write_some(conn *c, const char *data, size_t length, size_t high_water)
+{
+    size_t taken = 0;
+    /* What is queued goes first, whatever the cork: this is a large body. */
+    unsigned corks = c->corks;
+    c->corks = 0;
+    flush(c);
+    c->corks = corks;
+    if (c->is_closed) return 0;
+    if (buf_length(&c->out) == 0 && !c->is_blocked) {
+        taken = send_now(c, data, length);
+        if (c->is_closed) return 0;
+    }
+    size_t queued = buf_length(&c->out);
+    size_t room = queued < high_water ? high_water - queued : 0;
+    size_t rest = length - taken < room ? length - taken : room;
+    if (buf_append(&c->out, &c->loop->pool, data + taken, rest) != 0) {
+        conn_close(c);
+        return 0;
+    }
+    return taken + rest;
+}
+
+/* ---- the end ---- */
+
+void conn_finish(conn *c)
+{
+    if (c->is_closed || c->is_finishing) return;
+    c->is_finishing = true;
+    conn_pause(c);
+    flush(c);
+}
+
+static void on_linger_over(timer *t)
+{
+    conn *c = list_entry(t, conn, linger);
+    c->loop->active--; /* the timer's */
+    conn_close(c);
+}
+
+void conn_close(conn *c)
+{
+    if (c->is_closed) return;
+    c->is_closed = true;
+    smw_loop *loop = c->loop;
+    int fd = c->watch.fd;
+    list_remove(&c->task.link);
+    list_remove(&c->cork);
+    list_remove(&c->link);
+    loop_stop_timer(loop, &c->linger);
+    buf_clear(&c->in, &loop->pool);
+    buf_clear(&c->out, &loop->pool);
+    loop_retire(loop, &c->watch);
+    c->transport->close(fd);
+    c->protocol->on_closed(c);
+    slots_remove(&loop->conns, c->slot, c->generation);
+}
+
+/* ---- by id ---- */
+
+static conn *find(smw_loop *loop, uint64_t id)
+{
+    conn *c = slots_get(&loop->conns, id);
+    return c == NULL || c->is_finishing ? NULL : c;
+}
+
+int smw_conn_cork(smw_loop *loop, uint64_t id)
+{
+    conn *c = find(loop, id);
+    if (c == NULL) return SMW_EGONE;
+    conn_cork(c);
+    return 0;
+}
+
+int smw_conn_uncork(smw_loop *loop, uint64_t id)
+{
+    conn *c = slots_get(&loop->conns, id);
+    if (c == NULL) return SMW_EGONE;
+    conn_uncork(c);
+    return 0;
+}
+
+int smw_conn_write(smw_loop *loop, uint64_t id, const char *data, size_t length)
+{
+    conn *c = find(loop, id);
+    if (c == NULL) return SMW_EGONE;
+    return conn_write(c, data, length);
+}
+
+int smw_conn_close(smw_loop *loop, uint64_t id)
+{
+    conn *c = find(loop, id);
+    if (c == NULL) return SMW_EGONE;
+    conn_finish(c);
+    return 0;
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/* http.h - exchanges: requests in, answers out, in order, on one connection.
+ *
+ * An exchange's id is the connection's slot and a generation that counts the
+ * requests of the slot; [first, next) of them are open. Requests that one read
+ * brought are all handed out before the first is answered. Those behind one that
+ * stays unanswered when the turn ends are taken back and come again after it. */
+#ifndef SMW_HTTP_H
+#define SMW_HTTP_H
+
+#include "conn.h"
+#include "http_parser.h"
+
+/* What a server is to its connections. */
+typedef struct http_host {
+    void (*on_request)(struct http_host *host, smw_request *request);
+    void (*on_writable)(struct http_host *host, uint64_t exchange);
+    void (*on_aborted)(struct http_host *host, uint64_t exchange);
+    void (*on_closed)(struct http_host *host);
+    http_limits limits;
+    bool is_stopping; /* every answer closes its connection */
+} http_host;
+
+/* Serve HTTP on a descriptor and append the connection to `owner`. 0 or -ENOMEM;
+ * the descriptor is taken over either way. */
+int http_open(smw_loop *loop, int fd, http_host *host, list *owner);
+
+/* Close a connection as soon as it owes nothing. */
+void http_stop(conn *c);
+
+/* Answer an exchange. Its connection must be corked or is sent at once. 0,
+ * SMW_EGONE, SMW_EORDER, SMW_ERECORD or -ENOMEM. */
+int http_answer(smw_loop *loop, uint64_t exchange, const smw_answer *answer);
+
+/* The connection of an open exchange, or NULL. */
+conn *http_conn_of(smw_loop *loop, uint64_t exchange);
+
+/* Go on with a body announced by SMW_OUT_MORE: bytes taken, or an error. */
+int64_t http_send(smw_loop *loop, uint64_t exchange, const char *data, size_t length);
+
+#endif

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT */
+#include "listener.h"
+
+#include "net.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* A burst may not keep the connections that are open waiting. */
+#define ACCEPTS_AT_ONCE 64
+
+/* How long to leave a full process alone; the backlog keeps the clients. */
+#define RETRY_MS 100
+
+static void rest(listener *it)
+{
+    loop_watch(it->loop, &it->watch, 0);
+    loop_start_timer(it->loop, &it->retry, RETRY_MS);
+}
+
+static void on_retry(timer *t)
+{
+    listener *it = list_entry(t, listener, retry);
+    it->loop->active--; /* the timer's */
+    if (loop_watch(it->loop, &it->watch, POLL_IN) != 0) rest(it);
+}
+
+static void on_ready(smw_loop *loop, watch *w, unsigned events)
+{
+    (void)events;
+    listener *it = (listener *)w;
+    for (int i = 0; i < ACCEPTS_AT_ONCE && w->fd >= 0; i++) {
+        int fd = net_accept(w->fd);
+        /* These are the connection's own failures: it is the next one's turn. */
+        if (fd == -ECONNABORTED || fd == -EINTR || fd == -EPROTO || fd == -EPERM) continue;
+        if (fd == -EAGAIN || fd == -EWOULDBLOCK) return;
+        if (fd < 0) {
+            rest(it); /* EMFILE and its like would make a busy loop of this */
+            return;
+        }
+        loop->stats.accepts++;
+        it->on_accept(it, fd);
+    }
+}
+
+int listener_open(smw_loop *loop, const smw_listen_options *options,
+                  listener_fn on_accept, void *owner, list *owners)
+{
+    int fd = net_listen(options);
+    if (fd < 0) return fd;
+    int result = net_port(fd);
+    listener *it = result < 0 ? NULL : calloc(1, sizeof *it);
+    if (it == NULL) {
+        close(fd);
+        return result < 0 ? result : -ENOMEM;
+    }
+    watch_init(&it->watch, fd, on_ready);
+    timer_init(&it->retry, on_retry);
+    it->loop = loop;
+    it->on_accept = on_accept;
+    it->owner = owner;
+    int watching = loop_watch(loop, &it->watch, POLL_IN);
+    if (watching != 0) {
+        close(fd);
+        free(it);
+        return watching;
+    }
+    list_append(owners, &it->link);
+    return result;
+}
+
+void listener_close(listener *it)
+{
+    int fd = it->watch.fd;
+    list_remove(&it->link);
+    loop_stop_timer(it->loop, &it->retry);
+    loop_retire(it->loop, &it->watch);
+    close(fd);
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/* listener.h - a listening socket that hands out connections. */
+#ifndef SMW_LISTENER_H
+#define SMW_LISTENER_H
+
+#include "loop.h"
+
+typedef struct listener listener;
+
+/* The new descriptor is the callee's. */
+typedef void (*listener_fn)(listener *it, int fd);
+
+struct listener {
+    watch watch; /* first: the loop frees a listener through it */
+    list link;
+    timer retry; /* after the process ran out of descriptors */
+    smw_loop *loop;
+    listener_fn on_accept;
+    void *owner;
+};
+
+/* Listen and append the listener to `owners`. Returns the port, or -errno. */
+int listener_open(smw_loop *loop, const smw_listen_options *options,
+                  listener_fn on_accept, void *owner, list *owners);
+void listener_close(listener *it);
+
+#endif

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: MIT */
+#include "net.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#if defined(__linux__)
+#include <sys/eventfd.h>
+#endif
+
+/* More than a burst of 1,000 clients; the kernel cuts it to its own limit. */
+#define DEFAULT_BACKLOG 4096
+
+static int set_flags(int fd)
+{
+    int flags = fcntl(fd, F_GETFL);
+    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0) return -errno;
+    return fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 ? -errno : 0;
+}
+
+static int close_with(int fd, int error)
+{
+    close(fd);
+    return error;
+}
+
+static int set_option(int fd, int level, int name, int value)
+{
+    return setsockopt(fd, level, name, &value, sizeof value) == 0 ? 0 : -errno;
+}
+
+static int prepare(int fd, const smw_listen_options *options, int family)
+{
+    int result = set_flags(fd);
+    if (result == 0) result = set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+    if (result == 0 && options->reuse_port)
+        result = set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+    if (result == 0 && family == AF_INET6)
+        result = set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, options->host != NULL);
+    return result;
+}
+
+static int listen_at(const struct sockaddr *address, socklen_t length,
+                     const smw_listen_options *options)
+{
+    int fd = socket(address->sa_family, SOCK_STREAM, 0);
+    if (fd < 0) return -errno;
+    int result = prepare(fd, options, address->sa_family);
+    if (result != 0) return close_with(fd, result);
+    int backlog = options->backlog > 0 ? options->backlog : DEFAULT_BACKLOG;
+    if (bind(fd, address, length) != 0 || listen(fd, backlog) != 0)
+        return close_with(fd, -errno);
+    return fd;
+}
+
+static int listen_everywhere(const smw_listen_options *options)
+{
+    struct sockaddr_in6 six = {.sin6_family = AF_INET6,
+                               .sin6_port = htons((uint16_t)options->port)};
+    six.sin6_addr = in6addr_any;
+    int fd = listen_at((struct sockaddr *)&six, sizeof six, options);
+    /* A machine without IPv6: any other failure would be the same for IPv4. */
+    if (fd != -EAFNOSUPPORT && fd != -EADDRNOTAVAIL) return fd;
+    struct sockaddr_in four = {.sin_family = AF_INET,
+                               .sin_port = htons((uint16_t)options->port)};
+    return listen_at((struct sockaddr *)&four, sizeof four, options);
+}
+
+int net_listen(const smw_listen_options *options)
+{
+    if (options->port < 0 || options->port > 65535) return -EINVAL;
+    if (options->host == NULL) return listen_everywhere(options);
+    char port[8];
+    snprintf(port, sizeof port, "%d", options->port);
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
+                             .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
+    struct addrinfo *found = NULL;
+    if (getaddrinfo(options->host, port, &hints, &found) != 0) return -EADDRNOTAVAIL;
+    int fd = -EADDRNOTAVAIL;
+    for (struct addrinfo *it = found; it != NULL && fd < 0; it = it->ai_next)
+        fd = listen_at(it->ai_addr, it->ai_addrlen, options);
+    freeaddrinfo(found);
+    return fd;
+}
+
+int net_port(int fd)
+{
+    struct sockaddr_storage address;
+    socklen_t length = sizeof address;
+    if (getsockname(fd, (struct sockaddr *)&address, &length) != 0) return -errno;
+    if (address.ss_family == AF_INET6)
+        return ntohs(((struct sockaddr_in6 *)&address)->sin6_port);
+    return ntohs(((struct sockaddr_in *)&address)->sin_port);
+}
+
+int net_accept(int listener)
+{
+#if defined(__linux__)
+    int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd < 0) return -errno;
+#else
+    int fd = accept(listener, NULL, NULL);
+    if (fd < 0) return -errno;
+    int result = set_flags(fd);
+    if (result != 0) return close_with(fd, result);
+#endif
+    /* Answers leave corked, so Nagle could only delay them. A failure means that
+     * the peer has gone, which the first read will tell. */
+    (void)set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    return fd;
+}
+
+int net_open_wakeup(int *reader, int *writer)
+{
+#if defined(__linux__)
+    *reader = *writer = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    return *reader < 0 ? -errno : 0;
+#else
+    int pair[2];
+    if (pipe(pair) != 0) return -errno;
+    *reader = pair[0];
+    *writer = pair[1];
+    int result = set_flags(pair[0]);
+    return result != 0 ? result : set_flags(pair[1]);
+#endif
+}
+
+void net_close_wakeup(int reader, int writer)
+{
+    if (reader >= 0) close(reader);
+    if (writer >= 0 && writer != reader) close(writer);
+}
+
+void net_wake(int writer)
+{
+    int saved = errno; /* this may run in a signal handler */
+    uint64_t one = 1;
+    /* A full pipe or counter has a wake-up in it already. */
+    ssize_t written = write(writer, &one, sizeof one);
+    (void)written;
+    errno = saved;
+}
+
+void net_drain_wakeup(int reader)
+{
+    uint64_t taken[64];
+    while (read(reader, taken, sizeof taken) == (ssize_t)sizeof taken) continue;
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/* poll.h - the five calls of a readiness back end.
+ *
+ * Level-triggered. One of poll_*.c is compiled in; the others are empty. */
+#ifndef SMW_POLL_H
+#define SMW_POLL_H
+
+#if !defined(SMW_POLL_EPOLL)
+#if defined(__linux__)
+#define SMW_POLL_EPOLL 1
+#else
+#error "no readiness back end for this system yet"
+#endif
+#endif
+
+enum {
+    POLL_IN = 1,
+    POLL_OUT = 2,
+    POLL_HANGUP = 4, /* the peer will send no more */
+};
+
+#define POLL_BATCH 256 /* events of one wait: bounds what one turn can owe */
+
+typedef struct poll_event {
+    void *data;
+    unsigned events; /* an error is reported as POLL_IN | POLL_OUT: try and see */
+} poll_event;
+
+typedef struct poller {
+    int fd;
+} poller;
+
+/* 0 or -errno. */
+int poll_open(poller *p);
+void poll_close(poller *p);
+
+/* Change the events of interest from `old` to `events`; 0 means not watched.
+ * `data` comes back with the events. 0 or -errno. */
+int poll_set(poller *p, int fd, unsigned old, unsigned events, void *data);
+
+/* Wait at most `timeout_ms` (-1: no limit). The number of events, 0, or -errno. */
+int poll_wait(poller *p, poll_event *events, int capacity, int timeout_ms);
+
+/* A descriptor that is readable when events wait; -1 when there is none. */
+int poll_descriptor(const poller *p);
+
+#endif

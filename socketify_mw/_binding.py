@@ -1,0 +1,220 @@
+"""The one place where Python meets C: no other module imports `_native`.
+
+`Native` is a loop with a batch, which the asyncio loop runs on. It gives no C pointer
+away: connections, exchanges and timers are named by numbers that C checks.
+"""
+
+import os
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from ._native import ffi, lib
+from .errors import NativeError
+
+__all__ = ["Native", "NativeServer", "check", "ffi", "lib"]
+
+METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "CONNECT", "TRACE")
+METHOD_NUMBERS = {name: getattr(lib, f"SMW_{name}") for name in (*METHODS, "ANY")}
+
+W_HEAD: int = lib.SMW_W_HEAD
+W_HEAD_END: int = lib.SMW_W_HEAD_END
+W_METHOD: int = lib.SMW_W_METHOD
+W_METHOD_END: int = lib.SMW_W_METHOD_END
+W_PATH: int = lib.SMW_W_PATH
+W_PATH_END: int = lib.SMW_W_PATH_END
+W_QUERY: int = lib.SMW_W_QUERY
+W_QUERY_END: int = lib.SMW_W_QUERY_END
+W_FIELDS: int = lib.SMW_W_FIELDS
+W_ALLOW: int = lib.SMW_W_ALLOW
+W_PARAMS: int = lib.SMW_W_PARAMS
+W_PARAM: int = lib.SMW_W_PARAM
+W_COUNT: int = lib.SMW_W_COUNT
+W_REPEATED: int = lib.SMW_W_REPEATED
+
+OUT_TEXT: int = lib.SMW_OUT_TEXT
+OUT_CLOSE: int = lib.SMW_OUT_CLOSE
+OUT_MORE: int = lib.SMW_OUT_MORE
+OUT_REASON: int = lib.SMW_OUT_REASON
+OUT_NO_DATE: int = lib.SMW_OUT_NO_DATE
+
+EVENT_READY: int = lib.SMW_EVENT_READY
+EVENT_WRITABLE: int = lib.SMW_EVENT_WRITABLE
+FIRST_TOKEN: int = lib.SMW_FIRST_TOKEN
+
+EGONE: int = lib.SMW_EGONE
+
+READABLE: int = lib.SMW_READABLE
+WRITABLE: int = lib.SMW_WRITABLE
+
+# Where the words of a numbered header field begin, by its lower-case name.
+FIELD_WORDS: dict[str, int] = {
+    ffi.string(lib.smw_header_name(i)).decode(): lib.SMW_W_KNOWN + 2 * i
+    for i in range(lib.SMW_KNOWN_FIELDS)
+}
+
+_MESSAGES = {
+    lib.SMW_EGONE: "it has gone",
+    lib.SMW_EBUSY: "the last batch has not been taken yet",
+    lib.SMW_EORDER: "an exchange before this one is still unanswered",
+    lib.SMW_EPATTERN: "the pattern is malformed",
+    lib.SMW_EEXIST: "this method and pattern are taken",
+    lib.SMW_ELIMIT: "over a fixed capacity",
+    lib.SMW_ERECORD: "an outbox record is malformed",
+}
+
+
+def check(result: int) -> int:
+    """Return `result`, or raise what a negative one stands for.
+
+    Raises OSError for a failed system call and NativeError for the core's own codes.
+    """
+    if result >= 0:
+        return result
+    if result in _MESSAGES:
+        raise NativeError(result, _MESSAGES[result])
+    raise OSError(-result, os.strerror(-result))
+
+
+def listen_options(
+    host: str | None, port: int, backlog: int, reuse_port: bool
+) -> tuple[Any, Any]:
+    """Return `smw_listen_options *`, and what must live as long as C reads it."""
+    kept = ffi.NULL if host is None else ffi.new("char[]", host.encode("idna"))
+    options = ffi.new("smw_listen_options *")
+    options.host = kept
+    options.port = port
+    options.backlog = backlog
+    options.reuse_port = reuse_port
+    return options, kept
+
+
+def new_loop() -> Any:
+    """Return a new `smw_loop *`, or raise OSError."""
+    pointer = lib.smw_loop_new()
+    if pointer == ffi.NULL:
+        raise OSError(ffi.errno, os.strerror(ffi.errno))
+    return pointer
+
+
+# Enough for 250 connections that each send a kilobyte in one turn; what does not fit
+# waits for the next one.
+_ARENA = 256 * 1024
+_REQUESTS = 256
+_RECORDS = 1024
+
+
+def read_stats(loop: Any) -> dict[str, int]:
+    """Return how often a loop has asked the kernel for what, so far."""
+    stats = lib.smw_loop_stats(loop)
+    return {name: getattr(stats, name) for name, _ in ffi.typeof("smw_stats").fields}
+
+
+class Native:
+    """A native loop with a batch, and the memory that both share with Python.
+
+    arena: what was read from sockets in this turn, as a buffer of bytes.
+    words: numbers that say where in the arena the parts of each request are.
+    shared: [number of records that wait, 1 once the outbox was taken].
+    turn(timeout_ms, limit, outbox, length): the one call of the plain path.
+    """
+
+    def __init__(self) -> None:
+        self._loop = new_loop()
+        self._arena = ffi.new("char[]", _ARENA)
+        self._words = ffi.new("uint32_t[]", _REQUESTS * W_COUNT)
+        self._records = ffi.new("uint64_t[]", _RECORDS * 3)
+        self._shared = ffi.new("smw_shared *")
+        memory = ffi.new(
+            "smw_batch_memory *",
+            {
+                "arena": self._arena,
+                "arena_size": _ARENA,
+                "words": self._words,
+                "word_count": _REQUESTS * W_COUNT,
+                "records": self._records,
+                "record_count": _RECORDS,
+                "shared": self._shared,
+            },
+        )
+        self._batch = lib.smw_batch_new(self._loop, memory)
+        if self._batch == ffi.NULL:
+            error = ffi.errno
+            self.close()
+            raise OSError(error, os.strerror(error))
+        self.arena = ffi.buffer(self._arena)
+        self.words = memoryview(ffi.buffer(self._words)).cast("I")
+        self.shared = memoryview(ffi.buffer(self._shared)).cast("Q")
+        self.turn: Callable[[int, int, bytes, int], int]
+        self.turn = partial(lib.smw_turn, self._batch)
+        self.wake: Callable[[], None] = partial(lib.smw_loop_wake, self._loop)
+        self._unpack: Callable[[int], list[int]] = partial(ffi.unpack, self._records)
+
+    def records(self, count: int) -> list[int]:
+        """Return the batch's first `count` records, three numbers each."""
+        return self._unpack(count * 3)
+
+    def flush(self, outbox: bytes) -> None:
+        """Scatter an outbox now, without a wait."""
+        check(lib.smw_flush(self._batch, outbox, len(outbox)))
+
+    def send(self, exchange: int, data: Any) -> int:
+        """Go on with an announced body; returns how many bytes were taken.
+
+        Raises NativeError with EGONE when the peer has gone.
+        """
+        pointer = ffi.from_buffer("char[]", data)
+        return check(lib.smw_exchange_send(self._batch, exchange, pointer, len(data)))
+
+    def watch(self, fd: int, events: int) -> None:
+        """Report readiness of a descriptor in the batch; 0 forgets it."""
+        check(lib.smw_batch_watch(self._batch, fd, events))
+
+    def stats(self) -> dict[str, int]:
+        return read_stats(self._loop)
+
+    def new_server(self) -> "NativeServer":
+        return NativeServer(self._loop)
+
+    def close(self) -> None:
+        """Close everything of the loop. The memory stays readable."""
+        pointer, self._loop = self._loop, ffi.NULL
+        self._batch = ffi.NULL
+        self.turn = _closed
+        self.wake = _nothing
+        lib.smw_loop_free(pointer)
+
+
+def _closed(*arguments: Any) -> int:
+    raise RuntimeError("Event loop is closed")
+
+
+def _nothing() -> None:
+    return None
+
+
+class NativeServer:
+    """An HTTP server of a native loop. It must not be used after the loop's close."""
+
+    def __init__(self, loop: Any) -> None:
+        self._server = lib.smw_server_new(loop, ffi.NULL)
+        if self._server == ffi.NULL:
+            raise MemoryError("no memory for a server")
+
+    def route(self, method: str, pattern: str, token: int) -> None:
+        data = pattern.encode()
+        number = METHOD_NUMBERS[method]
+        check(lib.smw_server_route(self._server, number, data, len(data), token))
+
+    def miss(self, token: int) -> None:
+        lib.smw_server_miss(self._server, token)
+
+    def listen(self, host: str | None, port: int, backlog: int, reuse_port: bool) -> int:
+        options, _kept = listen_options(host, port, backlog, reuse_port)
+        return check(lib.smw_server_listen(self._server, options))
+
+    def stop(self) -> None:
+        lib.smw_server_stop(self._server)
+
+    def connections(self) -> int:
+        return int(lib.smw_server_connections(self._server))

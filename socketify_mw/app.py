@@ -1,0 +1,208 @@
+"""App: routes, listeners, and running until stopped."""
+
+import asyncio
+import inspect
+import logging
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Self
+
+from ._binding import METHODS, W_ALLOW
+from .errors import NativeError, RouteError
+from .loop import Loop, thread_loop
+from .request import Request
+from .response import Response
+from .route import Handler, Route
+
+logger = logging.getLogger("socketify_mw")
+
+# How long a turn may wait for the GIL while another thread computes. Python's own 5 ms
+# would be the price of every turn then; at 0.5 ms the other thread loses about 1 %.
+SWITCH_INTERVAL = 0.0005
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@dataclass(frozen=True)
+class ListenConfig:
+    """What `listen` tells its handler: where the app can be reached."""
+
+    port: int
+    host: str | None
+
+
+class App:
+    """A web application: routes to handlers, and the server that runs them.
+
+    Handlers are called `handler(res, req)`. Apps of one thread share one loop.
+
+    Example::
+
+        app = App()
+        app.get("/", lambda res, req: res.end("Hello, World!"))
+        app.listen(3000, lambda config: print(f"http://localhost:{config.port}"))
+        app.run()
+    """
+
+    def __init__(self) -> None:
+        self._loop = thread_loop()
+        self._server = self._loop.new_server()
+        self._server.miss(self._loop.add_route(Route(self, "ANY", "*", _miss)))
+
+    # ---- routes ----
+
+    def get(self, path: str, handler: Handler) -> Self:
+        """Call `handler` for GET, and for HEAD (whose body is not sent)."""
+        return self._route("GET", path, handler)
+
+    def post(self, path: str, handler: Handler) -> Self:
+        """Call `handler` for POST."""
+        return self._route("POST", path, handler)
+
+    def options(self, path: str, handler: Handler) -> Self:
+        """Call `handler` for OPTIONS."""
+        return self._route("OPTIONS", path, handler)
+
+    def delete(self, path: str, handler: Handler) -> Self:
+        """Call `handler` for DELETE."""
+        return self._route("DELETE", path, handler)
+
+    def patch(self, path: str, handler: Handler) -> Self:
+        """Call `handler` for PATCH."""
+        return self._route("PATCH", path, handler)
+
+    def put(self, path: str, handler: Handler) -> Self:
+        """Call `handler` for PUT."""
+        return self._route("PUT", path, handler)
+
+    def head(self, path: str, handler: Handler) -> Self:
+        """Call `handler` for HEAD, in place of the GET route's."""
+        return self._route("HEAD", path, handler)
+
+    def connect(self, path: str, handler: Handler) -> Self:
+        """Call `handler` for CONNECT; the only pattern that matches is `/*`."""
+        return self._route("CONNECT", path, handler)
+
+    def trace(self, path: str, handler: Handler) -> Self:
+        """Call `handler` for TRACE."""
+        return self._route("TRACE", path, handler)
+
+    def any(self, path: str, handler: Handler) -> Self:
+        """Call `handler` for every method that the path has no route of its own for."""
+        return self._route("ANY", path, handler)
+
+    def _route(self, method: str, path: str, handler: Handler) -> Self:
+        route = Route(self, method, path, handler)
+        if not callable(handler):
+            raise RouteError(f"{method} {path}: the handler {handler!r} is not callable")
+        if inspect.iscoroutinefunction(handler):
+            raise RouteError(
+                f"{route}: coroutine handlers are not supported yet; use `def`"
+            )
+        token = self._loop.add_route(route)
+        try:
+            self._server.route(method, path, token)
+        except NativeError as error:
+            raise RouteError(
+                f"{route}: {error}. A path begins with '/'; a segment may be ':name', "
+                "the last one may be '*'; at most 16 parameters; no route twice"
+            ) from None
+        return self
+
+    # ---- serving ----
+
+    def listen(
+        self,
+        port: int | None = None,
+        handler: Callable[[ListenConfig], object] | None = None,
+        *,
+        host: str | None = None,
+        backlog: int = 0,
+        reuse_port: bool = False,
+    ) -> Self:
+        """Listen on a TCP port at once, and call `handler` with the real port.
+
+        port: None or 0 for a free one.
+        host: None for every address, IPv6 and IPv4.
+        backlog: connections that may wait to be accepted; 0 for the default.
+        reuse_port: let several processes share the port (SO_REUSEPORT).
+
+        Raises OSError when the address cannot be had.
+        """
+        real = self._server.listen(host, port or 0, backlog, reuse_port)
+        if handler is not None:
+            handler(ListenConfig(real, host))
+        return self
+
+    def run(self, *, switch_interval: float | None = SWITCH_INTERVAL) -> None:
+        """Serve until SIGINT, SIGTERM or `close()`.
+
+        switch_interval: seconds after which a computing thread must give up the GIL
+            (`sys.setswitchinterval`, so it holds for the whole process); it is set
+            while the app runs and restored after it. None, or a smaller interval in
+            force, leaves it alone.
+        """
+        loop = self._loop
+        with _current(loop), _signals(loop, self.close), _interval(switch_interval):
+            loop.run_forever()
+
+    def close(self) -> None:
+        """Stop listening and end `run`."""
+        self._server.stop()
+        self._loop.stop()
+
+
+def _miss(res: Response, req: Request) -> None:
+    """Answer a request that no route matches: 405 when another method would."""
+    allow = req._view.words[req._base + W_ALLOW]
+    if not allow:
+        res.write_status(404).end("Not Found")
+        return
+    methods = [name for i, name in enumerate(METHODS) if allow >> i & 1]
+    if "GET" in methods and "HEAD" not in methods:
+        methods.append("HEAD")
+    res.write_status(405).write_header("Allow", ", ".join(methods))
+    res.end("Method Not Allowed")
+
+
+@contextmanager
+def _current(loop: Loop) -> Iterator[None]:
+    """Make `loop` the one that `asyncio.get_event_loop()` finds outside of it."""
+    asyncio.set_event_loop(loop)
+    try:
+        yield
+    finally:
+        asyncio.set_event_loop(None)
+
+
+@contextmanager
+def _signals(loop: Loop, stop: Callable[[], None]) -> Iterator[None]:
+    """Let SIGINT and SIGTERM call `stop`; impossible, and left out, in a thread."""
+    installed = []
+    try:
+        for number in _SIGNALS:
+            try:
+                loop.add_signal_handler(number, stop)
+            except (RuntimeError, ValueError):
+                break
+            installed.append(number)
+        yield
+    finally:
+        for number in installed:
+            loop.remove_signal_handler(number)
+
+
+@contextmanager
+def _interval(seconds: float | None) -> Iterator[None]:
+    before = sys.getswitchinterval()
+    if seconds is None or seconds >= before:
+        yield
+        return
+    sys.setswitchinterval(seconds)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)

@@ -1,0 +1,21 @@
+"""Errors that users of the package may want to catch."""
+
+
+class SocketifyError(Exception):
+    """The base of every error that this package raises on its own account."""
+
+
+class NativeError(SocketifyError):
+    """The native core refused a call; `code` is its SMW_E* number."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class RouteError(SocketifyError, ValueError):
+    """A route cannot be registered; the message names the pattern and the cure."""
+
+
+class RequestExpired(SocketifyError, RuntimeError):
+    """A request was read after the turn that brought it, without `preserve()`."""

@@ -1,0 +1,358 @@
+"""Loop: asyncio on the native loop. One call into C serves a whole turn.
+
+`TurnSelector.select` is the turn: it hands the outbox to C, gets the batch of
+requests back, and runs their handlers right there. asyncio sees only the readiness of
+its own descriptors.
+"""
+
+import asyncio
+import logging
+import math
+import selectors
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from ._binding import (
+    EGONE,
+    EVENT_READY,
+    EVENT_WRITABLE,
+    FIRST_TOKEN,
+    READABLE,
+    WRITABLE,
+    Native,
+    NativeServer,
+    check,
+)
+from .errors import NativeError
+from .request import Request
+from .response import _DONE, Response
+
+if TYPE_CHECKING:
+    from .route import Route
+
+logger = logging.getLogger("socketify_mw")
+
+# Answers wait until the batch has been walked, so a batch is to be about a
+# millisecond of work, whatever the handlers cost.
+_BATCH_SECONDS = 0.001
+_MOST_REQUESTS = 256
+_CHEAP = _BATCH_SECONDS / _MOST_REQUESTS  # seconds a request that allow full batches
+
+_SCATTERED = 1  # in the shared words
+_COUNT = 0
+
+
+class TurnSelector(selectors.BaseSelector):
+    """The selector of a `Loop`: asyncio's descriptors, and all HTTP beside them.
+
+    It is also the view of the requests of its current turn, and the outbox of their
+    responses.
+    """
+
+    def __init__(self) -> None:
+        self.native = Native()
+        # As a request sees it:
+        self.turn = 0
+        self.arena = self.native.arena
+        self.words = self.native.words
+        # As a response sees it:
+        self.parts: list[bytes] = []
+        # Routes by token; those below FIRST_TOKEN are events.
+        self.routes: list[Route] = [None] * FIRST_TOKEN  # type: ignore[list-item]
+        self.is_walking = False
+        self._loop: Loop | None = None
+        self._outbox = b""  # handed to C, and not known to be taken
+        self._batch: Iterator[int] | None = None  # what is left of an unfinished walk
+        self._limit = _MOST_REQUESTS
+        self._mean = 0.0  # seconds a request, over the last turns
+        self._sending: dict[int, memoryview] = {}  # rests of large bodies
+        self._keys: dict[int, selectors.SelectorKey] = {}
+
+    def attach(self, loop: "Loop") -> None:
+        """Learn whose work may not wait while turns follow each other."""
+        self._loop = loop
+
+    # ---- the turn ----
+
+    def select(
+        self, timeout: float | None = None
+    ) -> list[tuple[selectors.SelectorKey, int]]:
+        """Serve requests until one of asyncio's descriptors is ready, it has other
+        work, or `timeout` seconds are over; `None` means no limit.
+        """
+        if self.is_walking:
+            raise RuntimeError("the loop is running: a handler cannot run it again")
+        ready: list[tuple[selectors.SelectorKey, int]] = []
+        if self._batch is not None or self.native.shared[_COUNT]:
+            self._walk(self.native.shared[_COUNT], ready)  # cut short by an exception
+            if ready:
+                return ready
+        milliseconds = -1
+        if timeout is not None:
+            milliseconds = math.ceil(timeout * 1000) if timeout > 0 else 0
+        turn = self.native.turn
+        deadline = 0.0
+        if milliseconds > 0:
+            deadline = perf_counter() + milliseconds / 1000
+        has_work = self._work_detector()
+        while True:
+            outbox = self._take_outbox()
+            count = check(turn(milliseconds, self._limit, outbox, len(outbox)))
+            self._outbox = b""
+            self.turn += 1
+            if not count:
+                return ready
+            self._walk(count, ready)
+            # As long as asyncio has nothing to do, a turn follows a turn: its own
+            # round in between would cost as much as half a request.
+            if ready or milliseconds == 0 or has_work():
+                return ready
+            if milliseconds > 0:
+                milliseconds = math.ceil((deadline - perf_counter()) * 1000)
+                if milliseconds <= 0:
+                    return ready
+
+    def _work_detector(self) -> Callable[[], bool]:
+        """Return a function that tells whether asyncio got something to do."""
+        loop = self._loop
+        assert loop is not None
+        # Private, but the same from 3.8 to 3.14; without them each turn would return.
+        callbacks = loop._ready  # type: ignore[attr-defined]
+        timers = loop._scheduled  # type: ignore[attr-defined]
+        timer_count = len(timers)
+
+        def has_work() -> bool:
+            return bool(
+                callbacks
+                or len(timers) != timer_count
+                or loop._stopping  # type: ignore[attr-defined]
+            )
+
+        return has_work
+
+    def _take_outbox(self) -> bytes:
+        """Join what waits to be sent. What C has not seen before an exception is
+        handed over again; what it has seen is not.
+        """
+        shared = self.native.shared
+        if self._outbox:
+            if not shared[_SCATTERED]:
+                return self._outbox
+            self._outbox = b""
+        parts = self.parts
+        if parts:
+            shared[_SCATTERED] = 0
+            self._outbox = b"".join(parts)
+            parts.clear()
+        return self._outbox
+
+    def _walk(
+        self, count: int, ready: list[tuple[selectors.SelectorKey, int]]
+    ) -> None:
+        """Run the handlers of a batch, or of what is left of one."""
+        batch = self._batch
+        if batch is None:
+            batch = self._batch = iter(self.native.records(count))
+        self.native.shared[_COUNT] = 0  # from here on `_batch` knows what is left
+        routes = self.routes
+        turn = self.turn
+        exchange = 0
+        response: Response | None = None
+        started = perf_counter()
+        self.is_walking = True
+        try:
+            for exchange, token, base in zip(batch, batch, batch, strict=True):
+                if token < FIRST_TOKEN:
+                    self._note(exchange, token, base, ready)
+                    continue
+                response = Response()
+                response._exchange = exchange
+                response._outbox = self
+                response._head = None
+                request = Request()
+                request._view = self
+                request._turn = turn
+                request._base = base
+                request._route = route = routes[token]
+                try:
+                    route.handler(response, request)
+                except Exception:
+                    self._fail(response, route)
+                if response._head is not _DONE:
+                    self._unanswered(response, route)
+        except BaseException:
+            # KeyboardInterrupt, SystemExit: the request that it met is answered, those
+            # behind it are left in `_batch` for the next select.
+            self._answer_interrupted(exchange, token, response)
+            raise
+        finally:
+            self.is_walking = False
+        self._batch = None
+        spent = perf_counter() - started
+        if spent > _CHEAP * count or self._limit != _MOST_REQUESTS:
+            self._adapt(spent / count)
+
+    def _adapt(self, seconds: float) -> None:
+        self._mean += (seconds - self._mean) * 0.25
+        self._limit = min(
+            max(int(_BATCH_SECONDS / max(self._mean, _CHEAP)), 1), _MOST_REQUESTS
+        )
+
+    def _note(
+        self,
+        id: int,
+        token: int,
+        base: int,
+        ready: list[tuple[selectors.SelectorKey, int]],
+    ) -> None:
+        if token == EVENT_READY:
+            key = self._keys.get(id)
+            if key is not None:
+                ready.append((key, base & key.events))
+        elif token == EVENT_WRITABLE:
+            self._send_rest(id)
+        else:  # the peer has gone
+            self._sending.pop(id, None)
+
+    def _fail(self, response: Response, route: "Route") -> None:
+        if response._head is _DONE:
+            logger.exception("%s raised after it had answered", route)
+        else:
+            logger.exception("%s raised", route)
+            response._fail()
+
+    def _unanswered(self, response: Response, route: "Route") -> None:
+        logger.error("%s returned without an answer", route)
+        response._fail()
+
+    def _answer_interrupted(
+        self, exchange: int, token: int, response: Response | None
+    ) -> None:
+        if not exchange or token < FIRST_TOKEN:
+            return
+        if response is None or response._exchange != exchange:
+            response = Response()
+            response._exchange = exchange
+            response._outbox = self
+            response._head = None
+        response._fail()
+
+    # ---- large bodies ----
+
+    def send_large(self, exchange: int, record: bytes, body: bytes) -> None:
+        """Send an answer whose body goes to C in pieces, without a copy of it."""
+        self.parts.append(record)
+        self.flush()
+        self._sending[exchange] = memoryview(body)
+        self._send_rest(exchange)
+
+    def flush(self) -> None:
+        """Scatter the outbox now."""
+        outbox = self._take_outbox()
+        self.native.flush(outbox)
+        self._outbox = b""
+
+    def _send_rest(self, exchange: int) -> None:
+        rest = self._sending.pop(exchange, None)
+        if rest is None:
+            return
+        try:
+            taken = self.native.send(exchange, rest)
+        except NativeError as error:
+            if error.code != EGONE:
+                raise
+            return
+        if taken < len(rest):
+            self._sending[exchange] = rest[taken:]
+
+    # ---- asyncio's descriptors ----
+
+    def register(
+        self, fileobj: Any, events: int, data: Any = None
+    ) -> selectors.SelectorKey:
+        fd = _fileno(fileobj)
+        if fd in self._keys:
+            raise KeyError(f"{fileobj!r} (FD {fd}) is already registered")
+        return self._set(fileobj, fd, events, data)
+
+    def modify(
+        self, fileobj: Any, events: int, data: Any = None
+    ) -> selectors.SelectorKey:
+        return self._set(fileobj, self.get_key(fileobj).fd, events, data)
+
+    def _set(
+        self, fileobj: Any, fd: int, events: int, data: Any
+    ) -> selectors.SelectorKey:
+        if not events or events & ~(selectors.EVENT_READ | selectors.EVENT_WRITE):
+            raise ValueError(f"Invalid events: {events!r}")
+        self.native.watch(fd, events)
+        key = self._keys[fd] = selectors.SelectorKey(fileobj, fd, events, data)
+        return key
+
+    def unregister(self, fileobj: Any) -> selectors.SelectorKey:
+        key = self.get_key(fileobj)
+        del self._keys[key.fd]
+        self.native.watch(key.fd, 0)
+        return key
+
+    def get_key(self, fileobj: Any) -> selectors.SelectorKey:
+        try:
+            return self._keys[_fileno(fileobj)]
+        except ValueError:  # closed already: find it by itself
+            for key in self._keys.values():
+                if key.fileobj is fileobj:
+                    return key
+        except KeyError:
+            pass
+        raise KeyError(f"{fileobj!r} is not registered")
+
+    def get_map(self) -> Mapping[Any, selectors.SelectorKey]:
+        return self._keys
+
+    def close(self) -> None:
+        if self.is_walking:
+            raise RuntimeError("a handler cannot close the loop that runs it")
+        self._keys.clear()
+        self._sending.clear()
+        self.native.close()
+
+
+assert selectors.EVENT_READ == READABLE and selectors.EVENT_WRITE == WRITABLE
+
+
+def _fileno(fileobj: Any) -> int:
+    fd = fileobj if isinstance(fileobj, int) else int(fileobj.fileno())
+    if fd < 0:
+        raise ValueError(f"Invalid file descriptor: {fd}")
+    return fd
+
+
+class Loop(asyncio.SelectorEventLoop):
+    """An asyncio event loop whose selector is the native loop's turn."""
+
+    def __init__(self) -> None:
+        self.turns = TurnSelector()
+        super().__init__(self.turns)
+        self.turns.attach(self)
+
+    def add_route(self, route: "Route") -> int:
+        """Return the token under which requests for a route will come."""
+        self.turns.routes.append(route)
+        return len(self.turns.routes) - 1
+
+    def new_server(self) -> NativeServer:
+        """Return a native HTTP server on this loop."""
+        return self.turns.native.new_server()
+
+
+_of_thread = threading.local()
+
+
+def thread_loop() -> Loop:
+    """Return the loop that the apps of this thread share."""
+    loop: Loop | None = getattr(_of_thread, "loop", None)
+    if loop is None or loop.is_closed():
+        loop = _of_thread.loop = Loop()
+    return loop
