@@ -14,7 +14,17 @@ from .errors import NativeError
 
 __all__ = ["Native", "NativeServer", "check", "ffi", "lib"]
 
-METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "CONNECT", "TRACE")
+METHODS = (
+    "GET",
+    "POST",
+    "PUT",
+    "DELETE",
+    "PATCH",
+    "HEAD",
+    "OPTIONS",
+    "CONNECT",
+    "TRACE",
+)
 METHOD_NUMBERS = {name: getattr(lib, f"SMW_{name}") for name in (*METHODS, "ANY")}
 
 W_HEAD: int = lib.SMW_W_HEAD
@@ -30,7 +40,7 @@ W_ALLOW: int = lib.SMW_W_ALLOW
 W_PARAMS: int = lib.SMW_W_PARAMS
 W_PARAM: int = lib.SMW_W_PARAM
 W_COUNT: int = lib.SMW_W_COUNT
-W_REPEATED: int = lib.SMW_W_REPEATED
+W_ODD: int = lib.SMW_W_ODD
 
 OUT_TEXT: int = lib.SMW_OUT_TEXT
 OUT_CLOSE: int = lib.SMW_OUT_CLOSE
@@ -43,6 +53,8 @@ EVENT_WRITABLE: int = lib.SMW_EVENT_WRITABLE
 FIRST_TOKEN: int = lib.SMW_FIRST_TOKEN
 
 EGONE: int = lib.SMW_EGONE
+
+SLOT_MASK: int = lib.SMW_SLOT_MASK
 
 READABLE: int = lib.SMW_READABLE
 WRITABLE: int = lib.SMW_WRITABLE
@@ -158,13 +170,12 @@ class Native:
         """Scatter an outbox now, without a wait."""
         check(lib.smw_flush(self._batch, outbox, len(outbox)))
 
-    def send(self, exchange: int, data: Any) -> int:
-        """Go on with an announced body; returns how many bytes were taken.
+    def send(self, exchange: int, body: bytes) -> int:
+        """Go on with an announced body, given whole; returns the bytes that are left.
 
         Raises NativeError with EGONE when the peer has gone.
         """
-        pointer = ffi.from_buffer("char[]", data)
-        return check(lib.smw_exchange_send(self._batch, exchange, pointer, len(data)))
+        return check(lib.smw_exchange_send(self._batch, exchange, body, len(body)))
 
     def watch(self, fd: int, events: int) -> None:
         """Report readiness of a descriptor in the batch; 0 forgets it."""
@@ -209,7 +220,9 @@ class NativeServer:
     def miss(self, token: int) -> None:
         lib.smw_server_miss(self._server, token)
 
-    def listen(self, host: str | None, port: int, backlog: int, reuse_port: bool) -> int:
+    def listen(
+        self, host: str | None, port: int, backlog: int, reuse_port: bool
+    ) -> int:
         options, _kept = listen_options(host, port, backlog, reuse_port)
         return check(lib.smw_server_listen(self._server, options))
 

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from time import monotonic
 from typing import Self
 
 from ._binding import METHODS, W_ALLOW
@@ -22,6 +23,9 @@ logger = logging.getLogger("socketify_mw")
 # How long a turn may wait for the GIL while another thread computes. Python's own 5 ms
 # would be the price of every turn then; at 0.5 ms the other thread loses about 1 %.
 SWITCH_INTERVAL = 0.0005
+
+# Seconds for clients to take their last answers when the app is stopped.
+GRACE = 30.0
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -50,6 +54,8 @@ class App:
     def __init__(self) -> None:
         self._loop = thread_loop()
         self._server = self._loop.new_server()
+        self._is_closing = False
+        self._grace = GRACE
         self._server.miss(self._loop.add_route(Route(self, "ANY", "*", _miss)))
 
     # ---- routes ----
@@ -97,7 +103,7 @@ class App:
     def _route(self, method: str, path: str, handler: Handler) -> Self:
         route = Route(self, method, path, handler)
         if not callable(handler):
-            raise RouteError(f"{method} {path}: the handler {handler!r} is not callable")
+            raise RouteError(f"{method} {path}: {handler!r} is not callable")
         if inspect.iscoroutinefunction(handler):
             raise RouteError(
                 f"{route}: coroutine handlers are not supported yet; use `def`"
@@ -146,13 +152,32 @@ class App:
             force, leaves it alone.
         """
         loop = self._loop
-        with _current(loop), _signals(loop, self.close), _interval(switch_interval):
-            loop.run_forever()
+        with _signals(loop, self.close), _interval(switch_interval):
+            try:
+                loop.run_forever()
+                if self._is_closing:
+                    loop.run_until_complete(self._finish())
+            finally:
+                if not loop.is_closed():
+                    loop.turns.flush()  # answers that an exception left behind
 
     def close(self) -> None:
-        """Stop listening and end `run`."""
+        """Stop listening, answer what is in flight, and end `run`.
+
+        A second call does not wait for slow clients any longer.
+        """
+        if self._is_closing:
+            self._grace = 0.0
+            return
+        self._is_closing = True
         self._server.stop()
         self._loop.stop()
+
+    async def _finish(self) -> None:
+        """Wait until every connection was told the end, or the grace is over."""
+        started = monotonic()
+        while self._server.connections() and monotonic() - started < self._grace:
+            await asyncio.sleep(0.01)
 
 
 def _miss(res: Response, req: Request) -> None:
@@ -166,16 +191,6 @@ def _miss(res: Response, req: Request) -> None:
         methods.append("HEAD")
     res.write_status(405).write_header("Allow", ", ".join(methods))
     res.end("Method Not Allowed")
-
-
-@contextmanager
-def _current(loop: Loop) -> Iterator[None]:
-    """Make `loop` the one that `asyncio.get_event_loop()` finds outside of it."""
-    asyncio.set_event_loop(loop)
-    try:
-        yield
-    finally:
-        asyncio.set_event_loop(None)
 
 
 @contextmanager

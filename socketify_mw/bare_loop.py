@@ -77,7 +77,9 @@ class BareLoop:
         check(lib.smw_timer_stop(self._pointer(), timer))
         del _kept[self._timers.pop(timer)]
 
-    def watch(self, fd: int, events: int, callback: Callable[[int, int], object]) -> None:
+    def watch(
+        self, fd: int, events: int, callback: Callable[[int, int], object]
+    ) -> None:
         """Call `callback(fd, events)` while `fd` is READABLE, WRITABLE or both."""
         user = _keep(self, callback)
         result = lib.smw_watch_set(

@@ -6,6 +6,7 @@ its own descriptors.
 """
 
 import asyncio
+import atexit
 import logging
 import math
 import selectors
@@ -20,6 +21,7 @@ from ._binding import (
     EVENT_WRITABLE,
     FIRST_TOKEN,
     READABLE,
+    SLOT_MASK,
     WRITABLE,
     Native,
     NativeServer,
@@ -35,10 +37,13 @@ if TYPE_CHECKING:
 logger = logging.getLogger("socketify_mw")
 
 # Answers wait until the batch has been walked, so a batch is to be about a
-# millisecond of work, whatever the handlers cost.
+# millisecond of work. The cost of a request is a peak that decays with each request,
+# not a mean: beside one slow route a mean would let fast requests wait behind a slow
+# one in the same batch.
 _BATCH_SECONDS = 0.001
 _MOST_REQUESTS = 256
 _CHEAP = _BATCH_SECONDS / _MOST_REQUESTS  # seconds a request that allow full batches
+_DECAY = 1 - 1 / 64
 
 _SCATTERED = 1  # in the shared words
 _COUNT = 0
@@ -59,15 +64,18 @@ class TurnSelector(selectors.BaseSelector):
         self.words = self.native.words
         # As a response sees it:
         self.parts: list[bytes] = []
+        self.bodies: dict[int, bytes] = {}  # that are on their way, by exchange
         # Routes by token; those below FIRST_TOKEN are events.
         self.routes: list[Route] = [None] * FIRST_TOKEN  # type: ignore[list-item]
         self.is_walking = False
         self._loop: Loop | None = None
         self._outbox = b""  # handed to C, and not known to be taken
         self._batch: Iterator[int] | None = None  # what is left of an unfinished walk
+        # Connections with an answer that is not complete: what is behind it in this
+        # batch is left alone, and comes again in a later one.
+        self._open: set[int] = set()
         self._limit = _MOST_REQUESTS
-        self._mean = 0.0  # seconds a request, over the last turns
-        self._sending: dict[int, memoryview] = {}  # rests of large bodies
+        self._cost = 0.0  # seconds a request, by the slowest of late
         self._keys: dict[int, selectors.SelectorKey] = {}
 
     def attach(self, loop: "Loop") -> None:
@@ -99,9 +107,9 @@ class TurnSelector(selectors.BaseSelector):
         has_work = self._work_detector()
         while True:
             outbox = self._take_outbox()
+            self.turn += 1  # before C reuses what the last requests were read from
             count = check(turn(milliseconds, self._limit, outbox, len(outbox)))
             self._outbox = b""
-            self.turn += 1
             if not count:
                 return ready
             self._walk(count, ready)
@@ -125,9 +133,7 @@ class TurnSelector(selectors.BaseSelector):
 
         def has_work() -> bool:
             return bool(
-                callbacks
-                or len(timers) != timer_count
-                or loop._stopping  # type: ignore[attr-defined]
+                callbacks or len(timers) != timer_count or loop._stopping  # type: ignore[attr-defined]
             )
 
         return has_work
@@ -148,17 +154,17 @@ class TurnSelector(selectors.BaseSelector):
             parts.clear()
         return self._outbox
 
-    def _walk(
-        self, count: int, ready: list[tuple[selectors.SelectorKey, int]]
-    ) -> None:
+    def _walk(self, count: int, ready: list[tuple[selectors.SelectorKey, int]]) -> None:
         """Run the handlers of a batch, or of what is left of one."""
         batch = self._batch
         if batch is None:
             batch = self._batch = iter(self.native.records(count))
+            self._open.clear()
         self.native.shared[_COUNT] = 0  # from here on `_batch` knows what is left
         routes = self.routes
+        open = self._open
         turn = self.turn
-        exchange = 0
+        exchange = token = 0
         response: Response | None = None
         started = perf_counter()
         self.is_walking = True
@@ -166,6 +172,8 @@ class TurnSelector(selectors.BaseSelector):
             for exchange, token, base in zip(batch, batch, batch, strict=True):
                 if token < FIRST_TOKEN:
                     self._note(exchange, token, base, ready)
+                    continue
+                if open and exchange & SLOT_MASK in open:
                     continue
                 response = Response()
                 response._exchange = exchange
@@ -191,14 +199,14 @@ class TurnSelector(selectors.BaseSelector):
             self.is_walking = False
         self._batch = None
         spent = perf_counter() - started
-        if spent > _CHEAP * count or self._limit != _MOST_REQUESTS:
-            self._adapt(spent / count)
+        if count and (spent > _CHEAP * count or self._limit != _MOST_REQUESTS):
+            self._adapt(spent, count)
 
-    def _adapt(self, seconds: float) -> None:
-        self._mean += (seconds - self._mean) * 0.25
-        self._limit = min(
-            max(int(_BATCH_SECONDS / max(self._mean, _CHEAP)), 1), _MOST_REQUESTS
-        )
+    def _adapt(self, spent: float, count: int) -> None:
+        """Name the size of the next batch after one of `count` records."""
+        self._cost = max(spent / count, self._cost * _DECAY**count)
+        fitting = int(_BATCH_SECONDS / max(self._cost, _CHEAP))
+        self._limit = min(max(fitting, 1), _MOST_REQUESTS)
 
     def _note(
         self,
@@ -212,9 +220,9 @@ class TurnSelector(selectors.BaseSelector):
             if key is not None:
                 ready.append((key, base & key.events))
         elif token == EVENT_WRITABLE:
-            self._send_rest(id)
+            self.send_body(id)
         else:  # the peer has gone
-            self._sending.pop(id, None)
+            self.bodies.pop(id, None)
 
     def _fail(self, response: Response, route: "Route") -> None:
         if response._head is _DONE:
@@ -230,42 +238,47 @@ class TurnSelector(selectors.BaseSelector):
     def _answer_interrupted(
         self, exchange: int, token: int, response: Response | None
     ) -> None:
-        if not exchange or token < FIRST_TOKEN:
-            return
-        if response is None or response._exchange != exchange:
-            response = Response()
-            response._exchange = exchange
-            response._outbox = self
-            response._head = None
-        response._fail()
+        """Leave nothing half done for the record that an exception has met."""
+        if token >= FIRST_TOKEN:
+            if response is None or response._exchange != exchange:
+                response = Response()
+                response._exchange = exchange
+                response._outbox = self
+                response._head = None
+            if response._head is not _DONE:
+                self.bodies.pop(exchange, None)
+                response._fail()
+        if exchange in self.bodies:
+            self.send_body(exchange)
 
     # ---- large bodies ----
 
-    def send_large(self, exchange: int, record: bytes, body: bytes) -> None:
-        """Send an answer whose body goes to C in pieces, without a copy of it."""
-        self.parts.append(record)
-        self.flush()
-        self._sending[exchange] = memoryview(body)
-        self._send_rest(exchange)
+    def send_body(self, exchange: int) -> None:
+        """Go on with a body in `bodies`, whose answer is in the outbox or was sent.
+
+        C takes it in pieces, without a copy of the whole.
+        """
+        if self.parts:
+            self.flush()
+        body = self.bodies.get(exchange)
+        if body is None:
+            return
+        try:
+            left = self.native.send(exchange, body)
+        except NativeError as error:
+            if error.code != EGONE:
+                raise
+            left = 0
+        if left:
+            self._open.add(exchange & SLOT_MASK)
+        else:
+            del self.bodies[exchange]
 
     def flush(self) -> None:
         """Scatter the outbox now."""
         outbox = self._take_outbox()
         self.native.flush(outbox)
         self._outbox = b""
-
-    def _send_rest(self, exchange: int) -> None:
-        rest = self._sending.pop(exchange, None)
-        if rest is None:
-            return
-        try:
-            taken = self.native.send(exchange, rest)
-        except NativeError as error:
-            if error.code != EGONE:
-                raise
-            return
-        if taken < len(rest):
-            self._sending[exchange] = rest[taken:]
 
     # ---- asyncio's descriptors ----
 
@@ -315,7 +328,7 @@ class TurnSelector(selectors.BaseSelector):
         if self.is_walking:
             raise RuntimeError("a handler cannot close the loop that runs it")
         self._keys.clear()
-        self._sending.clear()
+        self.bodies.clear()
         self.native.close()
 
 
@@ -348,6 +361,15 @@ class Loop(asyncio.SelectorEventLoop):
 
 
 _of_thread = threading.local()
+
+
+def _close_at_exit() -> None:
+    loop: Loop | None = getattr(_of_thread, "loop", None)
+    if loop is not None and not loop.is_running():
+        loop.close()
+
+
+atexit.register(_close_at_exit)  # in the main thread; others close theirs
 
 
 def thread_loop() -> Loop:

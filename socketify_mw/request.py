@@ -16,13 +16,13 @@ from ._binding import (
     W_HEAD_END,
     W_METHOD,
     W_METHOD_END,
+    W_ODD,
     W_PARAM,
     W_PARAMS,
     W_PATH,
     W_PATH_END,
     W_QUERY,
     W_QUERY_END,
-    W_REPEATED,
 )
 from .errors import RequestExpired
 
@@ -40,19 +40,35 @@ class _Bytes(Protocol):
 class View(Protocol):
     """Where a request's bytes are: the batch, or a copy made by `preserve()`."""
 
-    turn: int
-    arena: _Bytes
-    words: "Sequence[int] | memoryview[int]"
+    @property
+    def turn(self) -> int: ...
+    @property
+    def arena(self) -> _Bytes: ...
+    @property
+    def words(self) -> "Sequence[int] | memoryview[int]": ...
+
+
+class _Copy:
+    """A request's own bytes, under the places that they had in the arena."""
+
+    __slots__ = ("_bytes", "_start")
+
+    def __init__(self, start: int, data: bytes) -> None:
+        self._start = start
+        self._bytes = data
+
+    def __getitem__(self, part: slice) -> bytes:
+        return self._bytes[part.start - self._start : part.stop - self._start]
 
 
 class _Preserved:
-    """A request's own copy of its head and of its words, which begin at 0."""
+    """The view of one request that was preserved; its words begin at 0."""
 
     __slots__ = ("arena", "turn", "words")
 
-    def __init__(self, turn: int, head: bytes, words: list[int]) -> None:
+    def __init__(self, turn: int, arena: _Copy, words: list[int]) -> None:
         self.turn = turn
-        self.arena: _Bytes = head
+        self.arena: _Bytes = arena
         self.words: Sequence[int] = words
 
 
@@ -81,8 +97,7 @@ class Request:
             base = self._base
             words = list(view.words[base : base + W_COUNT])
             start = words[W_HEAD]
-            head = view.arena[start : start + words[W_HEAD_END]]
-            words[W_HEAD] = 0
+            head = _Copy(start, view.arena[start : words[W_HEAD_END]])
             self._view = _Preserved(self._turn, head, words)
             self._base = 0
         return self
@@ -93,7 +108,7 @@ class Request:
         number = view.words[self._base + W_METHOD]
         if number < len(METHODS):
             return METHODS[number]
-        return self._text(0, view.words[self._base + W_METHOD_END])
+        return self._text(W_HEAD, W_METHOD_END)
 
     def get_url(self) -> str:
         """Return the path without the query, as the client wrote it (not decoded).
@@ -101,9 +116,8 @@ class Request:
         The request's targets `*` (OPTIONS) and `host:port` (CONNECT) are returned as
         they are.
         """
-        words = self._live().words
-        base = self._base
-        return self._text(words[base + W_PATH], words[base + W_PATH_END]) or "/"
+        self._live()
+        return self._text(W_PATH, W_PATH_END) or "/"
 
     def get_header(self, lower_case_header: str) -> str | None:
         """Return the value of a header field, or None.
@@ -114,31 +128,34 @@ class Request:
         view = self._view
         if view.turn != self._turn:
             raise _expired()
-        place = FIELD_WORDS.get(lower_case_header)
-        if place is None:
+        try:
+            place = self._base + FIELD_WORDS[lower_case_header]
+        except KeyError:
             return self._find_header(lower_case_header)
         words = view.words
-        base = self._base
-        start = words[base + place]
+        start = words[place]
         if not start:
             return None
-        end = words[base + place + 1]
-        if end == W_REPEATED:
+        end = words[place + 1]
+        if end == W_ODD:
             return self._search_header(lower_case_header)
-        head = words[base + W_HEAD]
-        return str(view.arena[head + start : head + end], "latin-1")
+        return view.arena[start:end].decode()
 
     def get_query(self, key: str) -> str | None:
         """Return the first value of a query parameter, percent-decoded, or None.
 
         "+" is a space. Bytes that are not UTF-8 become U+FFFD.
         """
-        words = self._live().words
+        view = self._view
+        if view.turn != self._turn:
+            raise _expired()
+        words = view.words
         base = self._base
         start = words[base + W_QUERY]
         if not start:
             return None
-        for pair in self._text(start, words[base + W_QUERY_END]).split("&"):
+        query = view.arena[start : words[base + W_QUERY_END]].decode()  # ASCII
+        for pair in query.split("&"):
             name, _, value = pair.partition("=")
             if name == key or (
                 ("%" in name or "+" in name) and unquote_plus(name) == key
@@ -156,12 +173,15 @@ class Request:
             if index not in names:
                 return None
             index = names.index(index)
-        words = self._live().words
+        view = self._view
+        if view.turn != self._turn:
+            raise _expired()
+        words = view.words
         base = self._base
         if not 0 <= index < words[base + W_PARAMS]:  # type: ignore[operator]
             return None
         place = base + W_PARAM + 2 * index  # type: ignore[operator]
-        text = self._text(words[place], words[place + 1])
+        text = view.arena[words[place] : words[place + 1]].decode()  # ASCII
         return unquote(text) if "%" in text else text
 
     def _live(self) -> View:
@@ -171,21 +191,21 @@ class Request:
         return view
 
     def _text(self, start: int, end: int) -> str:
+        """Return what lies between the places that two of the words tell."""
         view = self._view
-        head = view.words[self._base + W_HEAD]
-        return str(view.arena[head + start : head + end], "latin-1")
+        words, base = view.words, self._base
+        return view.arena[words[base + start] : words[base + end]].decode("latin-1")
 
     def _find_header(self, name: str) -> str | None:
         """Find a field without a number, or under a name in another case."""
         lower = name.lower()
-        return self.get_header(lower) if lower in FIELD_WORDS else self._search_header(lower)
+        if lower in FIELD_WORDS:
+            return self.get_header(lower)
+        return self._search_header(lower)
 
     def _search_header(self, lower: str) -> str | None:
         # C has put the names into lower case, and a value cannot hold a line's end.
-        words = self._view.words
-        base = self._base
-        start = words[base + W_FIELDS]
-        lines = "\r\n" + self._text(start, words[base + W_HEAD_END])
+        lines = "\r\n" + self._text(W_FIELDS, W_HEAD_END)
         values = [
             part.partition("\r\n")[0].strip(" \t")
             for part in lines.split(f"\r\n{lower}:")[1:]

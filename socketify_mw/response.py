@@ -32,8 +32,9 @@ class Outbox(Protocol):
     """Where answers wait for the next turn."""
 
     parts: list[bytes]
+    bodies: dict[int, bytes]
 
-    def send_large(self, exchange: int, record: bytes, body: bytes) -> None: ...
+    def send_body(self, exchange: int) -> None: ...
 
 
 class Head:
@@ -59,11 +60,7 @@ class Head:
             lines = [self.reason + b"\r\n", *lines]
         block = b"".join(lines)
         count = len(lines)
-        if (
-            block.count(b"\n") != count
-            or block.count(b"\r") != count
-            or b"\0" in block
-        ):
+        if block.count(b"\n") != count or block.count(b"\r") != count or b"\0" in block:
             raise ValueError("a header value or the status has CR, LF or NUL in it")
         return block
 
@@ -174,16 +171,19 @@ class Response:
         block = head.block()
         flags = head.flags | (0 if head.reason is None else OUT_REASON)
         outbox = self._outbox
+        exchange = self._exchange
+        parts = outbox.parts
         if len(body) <= LARGE:
-            record = _pack(self._exchange, head.status, flags, len(block), len(body))
-            parts = outbox.parts
-            parts += (record, block, body)
+            record = _pack(exchange, head.status, flags, len(block), len(body))
+            parts += (record, block, body)  # one instruction, as in `end`
             self._head = _DONE
-        else:
-            flags |= OUT_MORE
-            record = _pack(self._exchange, head.status, flags, len(block), len(body))
-            self._head = _DONE
-            outbox.send_large(self._exchange, record + block, body)
+            return
+        flags |= OUT_MORE
+        record = _pack(exchange, head.status, flags, len(block), len(body))
+        outbox.bodies[exchange] = body
+        parts += (record, block)
+        self._head = _DONE
+        outbox.send_body(exchange)
 
     def _fail(self) -> None:
         """Answer 500 in place of whatever was said so far."""

@@ -126,7 +126,7 @@ enum {
 };
 
 typedef struct smw_server_options {
-    uint32_t max_head;   /* bytes of a request head, at most 65535; 0: 16 KiB */
+    uint32_t max_head;   /* bytes of a request head, at most 64 KiB; 0: 16 KiB */
     uint32_t max_line;   /* bytes of a request line; 0: 8 KiB */
     uint32_t max_fields; /* header fields, at most 100; 0: 100 */
 } smw_server_options;
@@ -168,13 +168,18 @@ enum {
     SMW_FIRST_TOKEN = 8,
 };
 
-/* Words of a request. Offsets and ends are relative to SMW_W_HEAD, which is an
- * offset into the arena. Fields and parameters are pairs (start, end). */
+/* The connection's part of an exchange's id. Requests whose connection has an open
+ * exchange in front of them may be left alone: they come again after it. */
+enum { SMW_SLOT_MASK = 0xFFFFFF };
+
+/* Words of a request. Places are offsets into the arena, ends are one past the last
+ * byte. Fields and parameters are pairs (start, end); start 0 means that the field is
+ * missing, for no request begins there. */
 enum {
-    SMW_W_HEAD,        /* where the head begins */
+    SMW_W_HEAD,        /* the method's first byte */
     SMW_W_HEAD_END,
     SMW_W_METHOD,      /* SMW_GET... or SMW_OTHER */
-    SMW_W_METHOD_END,  /* the method's text is [0, METHOD_END) */
+    SMW_W_METHOD_END,  /* the method's text begins at HEAD */
     SMW_W_PATH, SMW_W_PATH_END,    /* without the query; empty means "/" */
     SMW_W_QUERY, SMW_W_QUERY_END,  /* QUERY 0: the target has no "?" */
     SMW_W_TARGET_END,
@@ -187,7 +192,7 @@ enum {
     SMW_W_KNOWN = SMW_W_PARAM + 2 * SMW_MAX_PARAMS, /* one pair per numbered field */
     SMW_KNOWN_FIELDS = 36,
     SMW_W_COUNT = SMW_W_KNOWN + 2 * SMW_KNOWN_FIELDS,
-    SMW_W_REPEATED = 0xFFFF, /* as a pair's end: the field came more than once */
+    SMW_W_ODD = 1, /* as a pair's end: the field came twice, or is not ASCII */
 };
 
 /* Words that C and Python share, so that an exception between two instructions
@@ -225,8 +230,10 @@ int smw_turn(smw_batch *batch, int64_t timeout_ms, uint32_t limit,
 /* Scatter `outbox` now, without a wait. */
 int smw_flush(smw_batch *batch, const char *outbox, size_t length);
 
-/* Send more of a body that was announced with SMW_OUT_MORE. Returns how much was
- * taken; when that is less than `length`, SMW_EVENT_WRITABLE asks for the rest. */
+/* Go on with a body that was announced with SMW_OUT_MORE. `data` is always the whole
+ * body: the core knows where it stopped, so a call that is repeated sends nothing
+ * twice. Returns the bytes that are left; while there are any, SMW_EVENT_WRITABLE asks
+ * for another call. */
 int64_t smw_exchange_send(smw_batch *batch, uint64_t exchange, const char *data,
                           size_t length);
 
@@ -254,6 +261,7 @@ typedef struct smw_field {
     smw_str name; /* lower-case */
     smw_str value;
     int known;    /* number of the field, or -1 */
+    bool is_ascii; /* the value */
 } smw_field;
 
 /* A request as its callback sees it. It lives on the stack of the caller, and

@@ -84,9 +84,11 @@ static void on_turn(smw_loop *loop, task *t)
     (void)loop;
     conn *c = list_entry(t, conn, task);
     if (c->is_closed) return;
-    if (c->is_finishing)
+    /* Finishing, input waits until the output has left: the end of the one must not
+     * cut off the other. */
+    if (c->is_lingering)
         discard_input(c);
-    else
+    else if (!c->is_finishing)
         c->protocol->on_input(c);
 }
 

@@ -57,7 +57,7 @@ static void go_on(http_conn *h);
 
 static char *put(char *p, const char *data, size_t length)
 {
-    memcpy(p, data, length);
+    if (length > 0) memcpy(p, data, length); /* an absent head is {NULL, 0} */
     return p + length;
 }
 
@@ -142,6 +142,7 @@ static void complete(http_conn *h)
     if (was_last) {
         h->conn.must_linger = h->discard > 0 || h->conn.is_readable;
         h->next = h->first; /* whatever was behind it goes unanswered */
+        h->takes_no_more = true; /* RFC 9112 9.6: nor is anything else processed */
         conn_finish(&h->conn);
         return;
     }
@@ -174,8 +175,9 @@ int http_answer(smw_loop *loop, uint64_t id, const smw_answer *answer)
     if (h == NULL) return SMW_EGONE;
     if (slot_generation(id) != h->first || h->is_streaming) return SMW_EORDER;
     if (answer->status < 200 || answer->status > 999) return SMW_ERECORD;
-    if (answer->flags & SMW_OUT_CLOSE || h->host->is_stopping ||
-        h->discard > DISCARD_MOST)
+    /* What is left of a body belongs to the last request that was read. */
+    bool has_much_left = h->discard > DISCARD_MOST && h->first + 1 == h->next;
+    if (answer->flags & SMW_OUT_CLOSE || h->host->is_stopping || has_much_left)
         h->current.is_last = true;
     int result = write_answer(h, answer);
     if (result == 0 && !h->is_streaming && !h->conn.is_closed) complete(h);
@@ -187,13 +189,14 @@ int64_t http_send(smw_loop *loop, uint64_t id, const char *data, size_t length)
     http_conn *h = find(loop, id);
     if (h == NULL || !h->is_streaming || slot_generation(id) != h->first)
         return SMW_EGONE;
-    if (length > h->body_left) return SMW_ERECORD;
-    size_t taken = conn_write_some(&h->conn, data, length, HIGH_WATER);
+    if (length < h->body_left) return SMW_ERECORD;
+    const char *rest = data + (length - h->body_left);
+    h->body_left -= conn_write_some(&h->conn, rest, (size_t)h->body_left, HIGH_WATER);
     if (h->conn.is_closed) return SMW_EGONE;
-    h->body_left -= taken;
-    h->wants_writable = taken < length;
-    if (h->body_left == 0) complete(h);
-    return (int64_t)taken;
+    h->wants_writable = h->body_left > 0;
+    if (h->body_left > 0) return (int64_t)h->body_left;
+    complete(h);
+    return 0;
 }
 
 static void on_drained(conn *c)
@@ -253,7 +256,9 @@ static bool deliver(http_conn *h, const http_head *head)
     smw_request request;
     fill_request(&request, head);
     request.exchange = slot_id(h->conn.slot, h->next);
-    h->conn.generation = h->next++;
+    /* Not back to less than requests that were taken back had: their ids are known. */
+    if (h->next > h->conn.generation) h->conn.generation = h->next;
+    h->next++;
     h->takes_no_more = ex->is_last;
     h->discard = head->content_length;
     if (list_is_empty(&h->settle.link))

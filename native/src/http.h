@@ -35,7 +35,8 @@ int http_answer(smw_loop *loop, uint64_t exchange, const smw_answer *answer);
 /* The connection of an open exchange, or NULL. */
 conn *http_conn_of(smw_loop *loop, uint64_t exchange);
 
-/* Go on with a body announced by SMW_OUT_MORE: bytes taken, or an error. */
+/* Go on with the whole body `data`, announced by SMW_OUT_MORE, where the last call
+ * stopped: the bytes that are left, or an error. */
 int64_t http_send(smw_loop *loop, uint64_t exchange, const char *data, size_t length);
 
 #endif

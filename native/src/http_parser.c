@@ -47,8 +47,9 @@ static bool is_hex(char c)
     return is_digit(c) || (lower(c) >= 'a' && lower(c) <= 'f');
 }
 
-/* The first control character but HTAB (RFC 9110 5.5), or `end`. */
-static const char *find_control(const char *p, const char *end)
+/* The first control character but HTAB (RFC 9110 5.5), or `end`. `*has_high` becomes
+ * true when a byte before that is outside ASCII. */
+static const char *find_control(const char *p, const char *end, bool *has_high)
 {
 #if defined(__SSE2__)
     const __m128i last_control = _mm_set1_epi8(0x1f);
@@ -60,12 +61,14 @@ static const char *find_control(const char *p, const char *end)
         __m128i bad = _mm_or_si128(_mm_andnot_si128(_mm_cmpeq_epi8(bytes, tab), low),
                                    _mm_cmpeq_epi8(bytes, del));
         int mask = _mm_movemask_epi8(bad);
+        if (_mm_movemask_epi8(bytes) != 0) *has_high = true;
         if (mask != 0) return p + __builtin_ctz((unsigned)mask);
     }
 #endif
     for (; p < end; p++) {
         unsigned char c = (unsigned char)*p;
         if ((c < 0x20 && c != '\t') || c == 0x7f) return p;
+        if (c > 0x7f) *has_high = true;
     }
     return end;
 }
@@ -151,6 +154,16 @@ static int parse_absolute_form(http_head *head)
     return 0;
 }
 
+/* RFC 9110 9.3.6: a host and a port, of which neither may be left out. A bracket at
+ * the end means that all colons are those of an IPv6 address. */
+static bool is_connect_target(smw_str target)
+{
+    const char *colon = memchr(target.data, ':', target.length);
+    char last = target.data[target.length - 1];
+    return colon != NULL && colon > target.data && last != ':' && last != ']' &&
+           is_authority(target);
+}
+
 /* The four forms of RFC 9112 3.2. */
 static int parse_target(http_head *head)
 {
@@ -159,11 +172,7 @@ static int parse_target(http_head *head)
         if (*c <= ' ' || *c > '~' || *c == '#') return -400;
     head->path = head->target;
     head->query = (smw_str){NULL, 0};
-    if (head->method == SMW_CONNECT) {
-        const char *colon = memchr(p, ':', head->target.length);
-        bool has_port = colon != NULL && colon > p && end[-1] != ':';
-        return has_port && is_authority(head->target) ? 0 : -400;
-    }
+    if (head->method == SMW_CONNECT) return is_connect_target(head->target) ? 0 : -400;
     if (*p == '/') {
         split_target(head, p, end);
         return 0;
@@ -289,7 +298,9 @@ static int parse_field_line(char *p, const char *end, smw_field *field)
     /* RFC 9112 5.1: no white space before the colon; 5.2: no folding. */
     if (p == start || p == end || *p != ':') return -400;
     field->name = str_range(start, p);
-    if (find_control(p + 1, end) != end) return -400;
+    bool has_high = false;
+    if (find_control(p + 1, end, &has_high) != end) return -400;
+    field->is_ascii = !has_high;
     field->value = trim(p + 1, end);
     field->known = http_field_number(field->name);
     return 0;
@@ -334,15 +345,17 @@ static ssize_t parse_lines(char *input, char *start, const char *end,
     int result = 0;
     framing seen = {0};
     const char *head_limit = input + limits->max_head;
-    size_t max_line = limits->max_line + 2; /* with its CRLF */
-    char *lf = find_line_end(start, end, max_line, -414, &result);
+    size_t max_line = (size_t)limits->max_line + 2; /* with its CRLF */
+    size_t room = head_limit > start ? (size_t)(head_limit - start) : 0;
+    char *lf = room < max_line ? find_line_end(start, end, room, -431, &result)
+                               : find_line_end(start, end, max_line, -414, &result);
     if (lf == NULL) return result;
     result = parse_request_line(head, start, lf - 1);
     if (result != 0) return result;
     head->field_lines = lf + 1;
     for (;;) {
         char *line = lf + 1;
-        size_t room = head_limit > line ? (size_t)(head_limit - line) : 0;
+        room = head_limit > line ? (size_t)(head_limit - line) : 0;
         lf = find_line_end(line, end, room, -431, &result);
         if (lf == NULL) return result;
         if (lf - line == 1) break;
@@ -366,7 +379,7 @@ ssize_t http_parse_head(char *input, size_t length, size_t *scanned,
     char *start = skip_empty_lines(input, end);
     /* Without a new line there is nothing new to judge, but that it is too long. */
     if (from > 0 && from < length && memchr(input + from, '\n', length - from) == NULL &&
-        length < limits->max_line)
+        length < limits->max_line && length < limits->max_head)
         return 0;
     memset(head, 0, offsetof(http_head, fields));
     return parse_lines(input, start, end, limits, head);

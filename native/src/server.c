@@ -105,9 +105,10 @@ smw_server *smw_server_new(smw_loop *loop, const smw_server_options *options)
         .on_writable = on_writable,
         .on_aborted = on_aborted,
         .on_closed = on_closed,
-        /* 16 KiB: larger than any browser sends. Words of the batch hold 16 bits. */
-        .limits = {.max_head = or_default(options->max_head, 16384, 65535),
-                   .max_line = or_default(options->max_line, 8192, 65535),
+        /* 16 KiB: larger than any browser sends. 64 KiB: what the arena can hold in
+         * one piece beside its other guests. */
+        .limits = {.max_head = or_default(options->max_head, 16384, 65536),
+                   .max_line = or_default(options->max_line, 8192, 65536),
                    .max_fields = or_default(options->max_fields, HTTP_MAX_FIELDS,
                                             HTTP_MAX_FIELDS)},
     };

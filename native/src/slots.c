@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "slots.h"
 
+#include "smw.h"
+
 #include <stdlib.h>
+
+_Static_assert(SLOT_MASK == SMW_SLOT_MASK, "ids are taken apart on both sides");
 
 void slots_clear(slots *s)
 {

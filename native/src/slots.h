@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 #define SLOT_BITS 24
-#define SLOT_MASK ((UINT64_C(1) << SLOT_BITS) - 1)
+#define SLOT_MASK ((UINT64_C(1) << SLOT_BITS) - 1) /* SMW_SLOT_MASK of smw.h */
 #define GENERATION_MASK ((UINT64_C(1) << (64 - SLOT_BITS)) - 1)
 
 typedef struct slot {

@@ -119,16 +119,13 @@ void timer_wheel_advance(timer_wheel *wheel, int64_t now)
                 place(wheel, list_entry(link, timer, link));
         }
         take_slot(wheel, 0, &taken);
+        /* This tick is over before its callbacks run: a timer that one starts for the
+         * past belongs to the next tick, or it could keep us here for ever. */
+        wheel->now++;
         while ((link = list_pop(&taken)) != NULL) {
             timer *due = list_entry(link, timer, link);
-            if (due->due > wheel->now)
-                place(wheel, due);
-            else
-                due->on_due(due);
+            due->on_due(due);
         }
-        /* This tick is over: a timer that a callback started for the past belongs
-         * to the next one, or it could keep us here for ever. */
-        wheel->now++;
     }
     if (wheel->now <= now) wheel->now = now + 1;
 }

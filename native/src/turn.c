@@ -37,45 +37,44 @@ static void add_record(smw_batch *batch, uint64_t id, uint64_t token, uint64_t b
 
 /* ---- gathering ---- */
 
-/* Ends are offsets into a head of at most 65535 bytes. */
-static void put_pair(uint32_t *words, const char *head, smw_str slice)
+static void put_pair(uint32_t *words, const char *memory, smw_str slice)
 {
-    words[0] = (uint32_t)(slice.data - head);
+    words[0] = (uint32_t)(slice.data - memory);
     words[1] = words[0] + (uint32_t)slice.length;
 }
 
-static void put_fields(uint32_t *known, const smw_request *request)
+static void put_fields(uint32_t *known, const char *memory, const smw_request *request)
 {
     memset(known, 0, 2 * SMW_KNOWN_FIELDS * sizeof *known);
     for (size_t i = 0; i < request->field_count; i++) {
         const smw_field *field = &request->fields[i];
         if (field->known < 0) continue;
         uint32_t *pair = known + 2 * field->known;
-        bool is_repeated = pair[0] != 0;
-        put_pair(pair, request->head.data, field->value);
-        if (is_repeated) pair[1] = SMW_W_REPEATED;
+        bool is_odd = pair[0] != 0 || !field->is_ascii;
+        put_pair(pair, memory, field->value);
+        if (is_odd) pair[1] = SMW_W_ODD;
     }
 }
 
 static void put_words(uint32_t *words, const char *memory, const smw_request *request)
 {
-    const char *head = request->head.data;
-    words[SMW_W_HEAD] = (uint32_t)(head - memory);
-    words[SMW_W_HEAD_END] = (uint32_t)request->head.length;
+    uint32_t head = (uint32_t)(request->head.data - memory);
+    words[SMW_W_HEAD] = head;
+    words[SMW_W_HEAD_END] = head + (uint32_t)request->head.length;
     words[SMW_W_METHOD] = (uint32_t)request->method;
-    words[SMW_W_METHOD_END] = (uint32_t)request->method_name.length;
-    put_pair(words + SMW_W_PATH, head, request->path);
+    words[SMW_W_METHOD_END] = head + (uint32_t)request->method_name.length;
+    put_pair(words + SMW_W_PATH, memory, request->path);
     words[SMW_W_QUERY] = words[SMW_W_QUERY_END] = 0;
-    if (request->query.data != NULL) put_pair(words + SMW_W_QUERY, head, request->query);
+    if (request->query.data != NULL) put_pair(words + SMW_W_QUERY, memory, request->query);
     words[SMW_W_TARGET_END] =
-        (uint32_t)(request->target.data + request->target.length - head);
-    words[SMW_W_FIELDS] = (uint32_t)(request->field_lines - head);
+        (uint32_t)(request->target.data + request->target.length - memory);
+    words[SMW_W_FIELDS] = (uint32_t)(request->field_lines - memory);
     words[SMW_W_MINOR] = (uint32_t)request->minor;
     words[SMW_W_ALLOW] = request->allow;
     words[SMW_W_PARAMS] = (uint32_t)request->param_count;
     for (size_t i = 0; i < request->param_count; i++)
-        put_pair(words + SMW_W_PARAM + 2 * i, head, request->params[i]);
-    put_fields(words + SMW_W_KNOWN, request);
+        put_pair(words + SMW_W_PARAM + 2 * i, memory, request->params[i]);
+    put_fields(words + SMW_W_KNOWN, memory, request);
 }
 
 static void on_request(smw_server *server, const smw_request *request, void *user)
@@ -162,7 +161,10 @@ static int scatter(smw_loop *loop, const char *outbox, size_t length)
         if (c != NULL) {
             conn_cork_for_turn(c);
             result = http_answer(loop, record.exchange, &answer);
-            if (result == -ENOMEM) result = 0; /* that connection alone was closed */
+            /* Out of memory, or an answer out of turn (a mistake of Python's side):
+             * that connection alone pays for it. */
+            if (result == SMW_EORDER) conn_close(c);
+            if (result == SMW_EORDER || result == -ENOMEM) result = 0;
         }
         outbox += record.head_length + body;
         length -= record.head_length + body;
@@ -208,7 +210,8 @@ int smw_turn(smw_batch *batch, int64_t timeout_ms, uint32_t limit, const char *o
      * send) does not end the turn. */
     for (;;) {
         begin(batch);
-        result = loop_step(loop, timeout_ms);
+        /* Scattering may have found that a peer has gone: that is a record already. */
+        result = loop_step(loop, shared->count != 0 ? 0 : timeout_ms);
         if (result < 0 || shared->count != 0 || loop->was_woken || timeout_ms == 0) break;
         if (timeout_ms > 0) {
             timeout_ms = deadline - loop_clock();

@@ -39,9 +39,15 @@ static inline bool test_say_bytes(const char *file, int line, const char *what,
 }
 
 /* Each gives whether it held, so that a test can stop where going on is useless. */
-#define CHECK(claim) test_say(!!(claim), __FILE__, __LINE__, #claim, !!(claim), 1)
+#define CHECK(claim) check_claim(__FILE__, __LINE__, #claim, !!(claim))
 
-#define CHECK_INT(found, wanted) check_int(__FILE__, __LINE__, #found, (found), (wanted))
+static inline bool check_claim(const char *file, int line, const char *what, bool holds)
+{
+    return test_say(holds, file, line, what, holds, 1);
+}
+
+#define CHECK_INT(found, wanted) \
+    check_int(__FILE__, __LINE__, #found, (long long)(found), (long long)(wanted))
 
 static inline bool check_int(const char *file, int line, const char *what,
                              long long found, long long wanted)

@@ -1,0 +1,73 @@
+# make demo: build and run the example.   make test: everything that guards main.
+PYTHON ?= python3
+CC ?= cc
+PORT ?= 3000
+
+BIN := .venv/bin
+EXTENSION := socketify_mw/_native.abi3.so
+NATIVE := $(wildcard native/src/*.c native/src/*.h native/include/*.h)
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+.PHONY: build demo test lint types test-c test-py test-other-pythons fuzz bench \
+	format clean
+
+build: $(EXTENSION)
+
+.venv/ready: requirements-dev.txt
+	@sh scripts/check_machine.sh "$(PYTHON)" "$(CC)"
+	"$(PYTHON)" -m venv .venv
+	$(PIP) install -q -r requirements-dev.txt
+	@touch $@
+
+$(EXTENSION): .venv/ready $(NATIVE) setup.py build_native.py pyproject.toml
+	$(PIP) install -q --no-build-isolation --no-deps -e .
+	@touch $@
+
+demo: build
+	$(BIN)/python examples/hello.py $(PORT)
+
+test: lint types test-c test-py test-other-pythons
+
+lint: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/ready
+	$(BIN)/mypy
+
+# With AddressSanitizer and UndefinedBehaviorSanitizer.
+test-c: .venv/ready
+	$(BIN)/cmake -S . -B build/test -DCMAKE_C_COMPILER="$(CC)" -DSMW_WERROR=ON
+	$(BIN)/cmake --build build/test -j 2
+	$(BIN)/ctest --test-dir build/test --output-on-failure
+
+test-py: build
+	$(BIN)/python -m pytest
+
+# One wheel for all: that is what abi3 promises.
+test-other-pythons: .venv/ready
+	rm -rf build/wheel
+	$(PIP) wheel -q --no-build-isolation --no-deps -w build/wheel .
+	sh scripts/test_other_pythons.sh build/wheel/socketify_mw-*.whl 3.12 3.13
+
+FUZZ_SECONDS ?= 60
+fuzz: .venv/ready
+	@command -v clang >/dev/null || { echo "missing: clang with libFuzzer; Debian, \
+	Ubuntu: apt-get install clang libclang-rt-dev" >&2; exit 1; }
+	$(BIN)/cmake -S . -B build/fuzz -DCMAKE_C_COMPILER=clang -DSMW_FUZZ=ON
+	$(BIN)/cmake --build build/fuzz -j 2
+	for name in http_parser router; do \
+		mkdir -p build/fuzz/corpus/$$name && \
+		build/fuzz/fuzz_$$name -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 \
+			build/fuzz/corpus/$$name native/fuzz/corpus/$$name || exit 1; \
+	done
+
+bench: build
+	$(BIN)/python benchmarks/run.py $(BENCH)
+
+format: .venv/ready
+	$(BIN)/ruff check -q --fix-only .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf build dist .venv .venv-* *.egg-info $(EXTENSION)

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: MIT */
+/* naive_router.h - routing as its contract says it, one pattern after the other.
+ *
+ * Slow and plain, to compare the real router with. Patterns are borrowed. */
+#ifndef SMW_NAIVE_ROUTER_H
+#define SMW_NAIVE_ROUTER_H
+
+#include "router.h"
+
+#include <errno.h>
+
+enum { NAIVE_ROUTES = 256 };
+
+typedef struct naive_route {
+    smw_str pattern;
+    int method;
+    uint32_t token;
+} naive_route;
+
+typedef struct naive_router {
+    naive_route routes[NAIVE_ROUTES];
+    size_t count;
+} naive_router;
+
+/* What comes before the next slash; `*rest` is behind it, NULL data at the end. */
+static inline smw_str naive_cut(smw_str text, smw_str *rest)
+{
+    const char *end = text.data + text.length;
+    const char *p = text.data;
+    while (p < end && *p != '/') p++;
+    *rest = p < end ? str_range(p + 1, end) : (smw_str){NULL, 0};
+    return str_range(text.data, p);
+}
+
+/* 's'tatic, ':' parameter, '*' rest; 'x' malformed. */
+static inline char naive_kind(smw_str segment, bool is_last)
+{
+    if (str_equal(segment, STR("*"))) return is_last ? '*' : 'x';
+    if (segment.length == 0 || segment.data[0] != ':') return 's';
+    return segment.length > 1 ? ':' : 'x';
+}
+
+static inline int naive_check(smw_str pattern)
+{
+    if (pattern.length == 0 || pattern.data[0] != '/') return SMW_EPATTERN;
+    smw_str rest = {pattern.data + 1, pattern.length - 1};
+    size_t params = 0;
+    while (rest.data != NULL) {
+        smw_str segment = naive_cut(rest, &rest);
+        char kind = naive_kind(segment, rest.data == NULL);
+        if (kind == 'x') return SMW_EPATTERN;
+        if (kind == ':' && ++params > SMW_MAX_PARAMS) return SMW_ELIMIT;
+    }
+    return 0;
+}
+
+/* Which of two patterns goes first where both match: negative, positive, or 0 when
+ * they are the same but for the names of their parameters. */
+static inline int naive_order(smw_str a, smw_str b)
+{
+    while (a.data != NULL && b.data != NULL) {
+        smw_str x = naive_cut(a, &a), y = naive_cut(b, &b);
+        const char *kinds = "s:*";
+        long p = strchr(kinds, naive_kind(x, a.data == NULL)) - kinds;
+        long q = strchr(kinds, naive_kind(y, b.data == NULL)) - kinds;
+        if (p != q) return p < q ? -1 : 1;
+        if (p == 0 && !str_equal(x, y)) return 1; /* not one pattern, in any case */
+    }
+    return a.data == b.data ? 0 : 1;
+}
+
+static inline int naive_add(naive_router *n, int method, smw_str pattern, uint32_t token)
+{
+    int result = naive_check(pattern);
+    if (result != 0) return result;
+    for (size_t i = 0; i < n->count; i++) {
+        const naive_route *it = &n->routes[i];
+        if (it->method == method && naive_order(it->pattern, pattern) == 0)
+            return SMW_EEXIST;
+    }
+    if (n->count == NAIVE_ROUTES) return -ENOMEM;
+    n->routes[n->count++] = (naive_route){pattern, method, token};
+    return 0;
+}
+
+static inline bool naive_matches(smw_str pattern, smw_str path, router_match *match)
+{
+    match->param_count = 0;
+    /* Targets that are no paths are seen by the `*` of the root alone. */
+    if (path.data[0] != '/') return str_equal(pattern, STR("/*"));
+    while (pattern.data != NULL && path.data != NULL) {
+        smw_str wanted = naive_cut(pattern, &pattern);
+        char kind = naive_kind(wanted, pattern.data == NULL);
+        if (kind == '*') return true;
+        smw_str segment = naive_cut(path, &path);
+        if (kind == 's' && !str_equal(wanted, segment)) return false;
+        if (kind == ':' && segment.length == 0) return false;
+        if (kind == ':') match->params[match->param_count++] = segment;
+    }
+    return pattern.data == NULL && path.data == NULL;
+}
+
+/* How well a route's method answers: the own before HEAD from GET before any; -1. */
+static inline int naive_rank(int route, int method)
+{
+    if (route == method) return 0;
+    if (method == SMW_HEAD && route == SMW_GET) return 1;
+    return route == SMW_ANY ? 2 : -1;
+}
+
+static inline void naive_find(const naive_router *n, int method, smw_str path,
+                              router_match *match)
+{
+    const naive_route *best = NULL;
+    router_match seen;
+    *match = (router_match){0};
+    if (path.length == 0) path = STR("/");
+    for (size_t i = 0; i < n->count; i++) {
+        const naive_route *it = &n->routes[i];
+        if (!naive_matches(it->pattern, path, &seen)) continue;
+        int rank = naive_rank(it->method, method);
+        if (rank < 0 && it->method < SMW_METHODS) match->allow |= 1u << it->method;
+        if (rank < 0) continue;
+        int order = best != NULL ? naive_order(it->pattern, best->pattern) : -1;
+        if (order > 0 || (order == 0 && rank > naive_rank(best->method, method))) continue;
+        best = it;
+        match->token = it->token;
+        match->param_count = seen.param_count;
+        memcpy(match->params, seen.params, sizeof seen.params);
+    }
+}
+
+/* Whether two results say the same; `allow` counts only without a route. */
+static inline bool naive_agrees(const router_match *a, const router_match *b)
+{
+    if (a->token != b->token) return false;
+    if (a->token == 0) return a->allow == b->allow;
+    if (a->param_count != b->param_count) return false;
+    for (size_t i = 0; i < a->param_count; i++)
+        if (!str_equal(a->params[i], b->params[i])) return false;
+    return true;
+}
+
+#endif

@@ -1,0 +1,368 @@
+/* SPDX-License-Identifier: MIT */
+#include "naive_router.h"
+
+#include "test.h"
+
+static smw_str str(const char *text)
+{
+    return (smw_str){text, strlen(text)};
+}
+
+static int add(router *r, int method, const char *pattern, uint32_t token)
+{
+    return router_add(r, method, str(pattern), token);
+}
+
+static router_match find(const router *r, int method, const char *path)
+{
+    router_match match;
+    router_find(r, method, str(path), &match);
+    return match;
+}
+
+static uint32_t token_of(const router *r, int method, const char *path)
+{
+    return find(r, method, path).token;
+}
+
+#define BIT(method) (1u << (method))
+
+static void test_an_empty_router_finds_nothing(void)
+{
+    router *r = router_new();
+    static const char *const paths[] = {"/", "", "/a", "//", "*", "a:80"};
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
+        router_match match = find(r, SMW_GET, paths[i]);
+        CHECK_INT(match.token, 0);
+        CHECK_INT(match.allow, 0);
+        CHECK_INT(match.param_count, 0);
+    }
+    router_free(r);
+    router_free(NULL);
+}
+
+static void test_static_goes_before_a_parameter_and_that_before_the_rest(void)
+{
+    router *r = router_new();
+    CHECK_INT(add(r, SMW_GET, "/*", 1), 0);
+    CHECK_INT(add(r, SMW_GET, "/users/*", 2), 0);
+    CHECK_INT(add(r, SMW_GET, "/users/:id", 3), 0);
+    CHECK_INT(add(r, SMW_GET, "/users/me", 4), 0);
+    CHECK_INT(token_of(r, SMW_GET, "/users/me"), 4);
+    CHECK_INT(token_of(r, SMW_GET, "/users/7"), 3);
+    CHECK_INT(token_of(r, SMW_GET, "/users/7/posts"), 2);
+    CHECK_INT(token_of(r, SMW_GET, "/users"), 1);
+    CHECK_INT(token_of(r, SMW_GET, "/anything/else"), 1);
+    CHECK_INT(token_of(r, SMW_GET, "/"), 1);
+    router_free(r);
+}
+
+static void test_a_wrong_turn_is_taken_back_with_its_parameters(void)
+{
+    router *r = router_new();
+    CHECK_INT(add(r, SMW_GET, "/a/:x/c", 1), 0);
+    CHECK_INT(add(r, SMW_GET, "/:x/b/:y", 2), 0);
+    CHECK_INT(add(r, SMW_GET, "/:x/:y/:z/:w", 3), 0);
+    CHECK_INT(token_of(r, SMW_GET, "/a/b/c"), 1);
+    router_match match = find(r, SMW_GET, "/a/b/d");
+    CHECK_INT(match.token, 2);
+    CHECK_INT(match.param_count, 2);
+    CHECK_STR(match.params[0], "a");
+    CHECK_STR(match.params[1], "d");
+    match = find(r, SMW_GET, "/a/b/c/d");
+    CHECK_INT(match.token, 3);
+    CHECK_INT(match.param_count, 4);
+    CHECK_STR(match.params[3], "d");
+    match = find(r, SMW_GET, "/a/x/d");
+    CHECK_INT(match.token, 0);
+    CHECK_INT(match.param_count, 0);
+    router_free(r);
+}
+
+static void test_parameters_borrow_from_the_path(void)
+{
+    router *r = router_new();
+    CHECK_INT(add(r, SMW_GET, "/:first/-/:second", 1), 0);
+    const char *path = "/a%20b/-/:second";
+    router_match match = find(r, SMW_GET, path);
+    CHECK_INT(match.param_count, 2);
+    CHECK_STR(match.params[0], "a%20b");
+    CHECK_STR(match.params[1], ":second");
+    CHECK(match.params[0].data == path + 1);
+    router_free(r);
+}
+
+static void test_paths_are_compared_byte_by_byte(void)
+{
+    router *r = router_new();
+    CHECK_INT(add(r, SMW_GET, "/Case", 1), 0);
+    CHECK_INT(add(r, SMW_GET, "/a*", 2), 0);
+    CHECK_INT(add(r, SMW_GET, "/a:b", 3), 0);
+    CHECK_INT(token_of(r, SMW_GET, "/case"), 0);
+    CHECK_INT(token_of(r, SMW_GET, "/%43ase"), 0);
+    CHECK_INT(token_of(r, SMW_GET, "/Cas"), 0);
+    CHECK_INT(token_of(r, SMW_GET, "/Cases"), 0);
+    /* A star or a colon elsewhere than in front is an ordinary character. */
+    CHECK_INT(token_of(r, SMW_GET, "/a*"), 2);
+    CHECK_INT(token_of(r, SMW_GET, "/ab"), 0);
+    CHECK_INT(token_of(r, SMW_GET, "/a:b"), 3);
+    router_free(r);
+}
+
+/* RFC 9112 3.2.1: an absolute form without a path means "/". */
+static void test_an_empty_path_is_the_root(void)
+{
+    router *r = router_new();
+    CHECK_INT(add(r, SMW_GET, "/", 1), 0);
+    CHECK_INT(token_of(r, SMW_GET, "/"), 1);
+    CHECK_INT(token_of(r, SMW_GET, ""), 1);
+    router_match match;
+    router_find(r, SMW_GET, (smw_str){NULL, 0}, &match);
+    CHECK_INT(match.token, 1);
+    CHECK_INT(token_of(r, SMW_GET, "//"), 0);
+    router_free(r);
+}
+
+static void test_a_slash_at_the_end_makes_another_path(void)
+{
+    router *r = router_new();
+    CHECK_INT(add(r, SMW_GET, "/a", 1), 0);
+    CHECK_INT(add(r, SMW_GET, "/b/", 2), 0);
+    CHECK_INT(add(r, SMW_GET, "/c/*", 3), 0);
+    CHECK_INT(token_of(r, SMW_GET, "/a/"), 0);
+    CHECK_INT(token_of(r, SMW_GET, "/b"), 0);
+    CHECK_INT(token_of(r, SMW_GET, "/b/"), 2);
+    /* The rest may be empty, but not the slash before it. */
+    CHECK_INT(token_of(r, SMW_GET, "/c"), 0);
+    CHECK_INT(token_of(r, SMW_GET, "/c/"), 3);
+    CHECK_INT(token_of(r, SMW_GET, "/c//"), 3);
+    router_free(r);
+}
+
+static void test_an_empty_segment_is_no_parameter(void)
+{
+    router *r = router_new();
+    CHECK_INT(add(r, SMW_GET, "/a/:x/b", 1), 0);
+    CHECK_INT(add(r, SMW_GET, "/:y", 2), 0);
+    CHECK_INT(token_of(r, SMW_GET, "/a//b"), 0);
+    CHECK_INT(token_of(r, SMW_GET, "/"), 0);
+    CHECK_INT(add(r, SMW_GET, "/a//b", 3), 0);
+    CHECK_INT(token_of(r, SMW_GET, "/a//b"), 3);
+    CHECK_INT(token_of(r, SMW_GET, "/a/x/b"), 1);
+    router_free(r);
+}
+
+static void test_a_miss_tells_which_methods_would_have_matched(void)
+{
+    router *r = router_new();
+    CHECK_INT(add(r, SMW_GET, "/a/b", 1), 0);
+    CHECK_INT(add(r, SMW_PUT, "/a/b", 2), 0);
+    CHECK_INT(add(r, SMW_DELETE, "/a/:x", 3), 0);
+    CHECK_INT(add(r, SMW_PATCH, "/a/*", 4), 0);
+    CHECK_INT(add(r, SMW_TRACE, "/b/*", 5), 0);
+    router_match match = find(r, SMW_POST, "/a/b");
+    CHECK_INT(match.token, 0);
+    CHECK_INT(match.allow, BIT(SMW_GET) | BIT(SMW_PUT) | BIT(SMW_DELETE) | BIT(SMW_PATCH));
+    CHECK_INT(find(r, SMW_POST, "/a/c").allow, BIT(SMW_DELETE) | BIT(SMW_PATCH));
+    CHECK_INT(find(r, SMW_OTHER, "/a/c/d").allow, BIT(SMW_PATCH));
+    CHECK_INT(find(r, SMW_POST, "/c").allow, 0);
+    /* A method that only a weaker pattern has still finds it. */
+    CHECK_INT(token_of(r, SMW_PATCH, "/a/b"), 4);
+    CHECK_INT(token_of(r, SMW_DELETE, "/a/b"), 3);
+    router_free(r);
+}
+
+/* RFC 9110 9.3.2: HEAD is answered as GET is. */
+static void test_head_falls_back_on_get(void)
+{
+    router *r = router_new();
+    CHECK_INT(add(r, SMW_GET, "/a", 1), 0);
+    CHECK_INT(add(r, SMW_GET, "/b", 2), 0);
+    CHECK_INT(add(r, SMW_HEAD, "/b", 3), 0);
+    CHECK_INT(add(r, SMW_HEAD, "/c", 4), 0);
+    CHECK_INT(token_of(r, SMW_HEAD, "/a"), 1);
+    CHECK_INT(token_of(r, SMW_HEAD, "/b"), 3);
+    CHECK_INT(token_of(r, SMW_GET, "/c"), 0);
+    CHECK_INT(find(r, SMW_GET, "/c").allow, BIT(SMW_HEAD));
+    router_free(r);
+}
+
+static void test_any_takes_what_the_methods_leave(void)
+{
+    router *r = router_new();
+    CHECK_INT(add(r, SMW_ANY, "/a", 1), 0);
+    CHECK_INT(add(r, SMW_GET, "/a", 2), 0);
+    CHECK_INT(add(r, SMW_POST, "/*", 3), 0);
+    CHECK_INT(token_of(r, SMW_GET, "/a"), 2);
+    CHECK_INT(token_of(r, SMW_HEAD, "/a"), 2);
+    CHECK_INT(token_of(r, SMW_POST, "/a"), 1);
+    CHECK_INT(token_of(r, SMW_OTHER, "/a"), 1);
+    CHECK_INT(token_of(r, SMW_OTHER, "/b"), 0);
+    router_free(r);
+}
+
+/* RFC 9112 3.2.3 and 3.2.4: these targets name no resource of ours. */
+static void test_targets_that_are_no_paths_are_seen_by_the_roots_rest_alone(void)
+{
+    router *r = router_new();
+    CHECK_INT(add(r, SMW_ANY, "/:x", 1), 0);
+    CHECK_INT(add(r, SMW_ANY, "/", 2), 0);
+    CHECK_INT(token_of(r, SMW_OPTIONS, "*"), 0);
+    CHECK_INT(token_of(r, SMW_CONNECT, "a:80"), 0);
+    CHECK_INT(add(r, SMW_GET, "/*", 3), 0);
+    CHECK_INT(find(r, SMW_OPTIONS, "*").allow, BIT(SMW_GET));
+    CHECK_INT(add(r, SMW_OPTIONS, "/*", 4), 0);
+    CHECK_INT(token_of(r, SMW_OPTIONS, "*"), 4);
+    CHECK_INT(find(r, SMW_OPTIONS, "*").param_count, 0);
+    router_free(r);
+}
+
+static void test_malformed_patterns_are_refused(void)
+{
+    static const char *const patterns[] = {
+        "", "a", "*", ":a", "a/b", "/:", "/a/:", "/:/a", "/*/a", "/a/*/b", "/*/", "/a/*/*",
+    };
+    router *r = router_new();
+    for (size_t i = 0; i < sizeof patterns / sizeof *patterns; i++)
+        CHECK_INT(add(r, SMW_GET, patterns[i], 1), SMW_EPATTERN);
+    /* What was built of them leads nowhere. */
+    CHECK_INT(token_of(r, SMW_GET, "/a/b"), 0);
+    CHECK_INT(find(r, SMW_POST, "/a/").allow, 0);
+    router_free(r);
+}
+
+static void test_methods_and_tokens_out_of_range_are_refused(void)
+{
+    router *r = router_new();
+    CHECK_INT(add(r, -1, "/", 1), -EINVAL);
+    CHECK_INT(add(r, SMW_ANY + 1, "/", 1), -EINVAL);
+    CHECK_INT(add(r, SMW_GET, "/", 0), -EINVAL);
+    /* Methods without a number are seen by `any` routes only. */
+    CHECK_INT(add(r, SMW_OTHER, "/", 1), -EINVAL);
+    router_free(r);
+}
+
+static void test_a_method_and_a_shape_are_taken_once(void)
+{
+    static const char *const patterns[] = {"/", "/a", "/a/", "/:x", "/:x/:y", "/*", "/a/*"};
+    router *r = router_new();
+    for (uint32_t i = 0; i < sizeof patterns / sizeof *patterns; i++) {
+        CHECK_INT(add(r, SMW_GET, patterns[i], i + 1), 0);
+        CHECK_INT(add(r, SMW_GET, patterns[i], 99), SMW_EEXIST);
+        CHECK_INT(add(r, SMW_PUT, patterns[i], i + 1), 0);
+    }
+    /* Parameters of other names are the same pattern. */
+    CHECK_INT(add(r, SMW_GET, "/:other", 99), SMW_EEXIST);
+    CHECK_INT(add(r, SMW_GET, "/:y/:x", 99), SMW_EEXIST);
+    CHECK_INT(token_of(r, SMW_GET, "/b"), 4);
+    router_free(r);
+}
+
+static void test_sixteen_parameters_fit_and_seventeen_do_not(void)
+{
+    router *r = router_new();
+    const char *pattern = "/:a/:b/:c/:d/:e/:f/:g/:h/:i/:j/:k/:l/:m/:n/:o/:p";
+    CHECK_INT(add(r, SMW_GET, pattern, 1), 0);
+    router_match match = find(r, SMW_GET, "/1/2/3/4/5/6/7/8/9/10/11/12/13/14/15/16");
+    CHECK_INT(match.token, 1);
+    CHECK_INT(match.param_count, SMW_MAX_PARAMS);
+    CHECK_STR(match.params[15], "16");
+    CHECK_INT(add(r, SMW_GET, "/:a/:b/:c/:d/:e/:f/:g/:h/:i/:j/:k/:l/:m/:n/:o/:p/:q", 2),
+              SMW_ELIMIT);
+    CHECK_INT(token_of(r, SMW_GET, "/1/2/3/4/5/6/7/8/9/10/11/12/13/14/15/16/17"), 0);
+    router_free(r);
+}
+
+static void test_ten_thousand_routes_are_all_found(void)
+{
+    enum { COUNT = 10000 };
+    router *r = router_new();
+    char path[64];
+    for (uint32_t i = 0; i < COUNT; i++) {
+        snprintf(path, sizeof path, i % 2 ? "/n%u" : "/deep/%u/:id/end", i);
+        if (!CHECK_INT(add(r, SMW_GET, path, i + 1), 0)) break;
+    }
+    for (uint32_t i = 0; i < COUNT; i++) {
+        snprintf(path, sizeof path, i % 2 ? "/n%u" : "/deep/%u/x/end", i);
+        if (!CHECK_INT(token_of(r, SMW_GET, path), i + 1)) break;
+    }
+    CHECK_INT(token_of(r, SMW_GET, "/n10001"), 0);
+    CHECK_INT(token_of(r, SMW_GET, "/deep/10002/x/end"), 0);
+    router_free(r);
+}
+
+/* ---- against the naive router ---- */
+
+static uint64_t seed = 20240229;
+
+static uint32_t below(uint32_t bound)
+{
+    seed = seed * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)(seed >> 33) % bound;
+}
+
+/* Few words, so that patterns and paths meet often. */
+static smw_str random_path(char *text, const char *const *words, uint32_t count)
+{
+    size_t length = 0;
+    uint32_t segments = 1 + below(4);
+    for (uint32_t i = 0; i < segments; i++)
+        length += (size_t)snprintf(text + length, 32, "/%s", words[below(count)]);
+    return (smw_str){text, length};
+}
+
+static void check_random_routes(void)
+{
+    static const char *const parts[] = {"a", "b", "", ":x", ":yy", "*", ":"};
+    static const char *const words[] = {"a", "b", "", "c", ":x"};
+    static char texts[40][128];
+    router *r = router_new();
+    naive_router naive = {0};
+    for (uint32_t i = 0; i < 40; i++) {
+        smw_str pattern = random_path(texts[i], parts, 7);
+        int method = (int)below(SMW_METHODS);
+        if (below(6) == 0) method = SMW_ANY;
+        int wanted = naive_add(&naive, method, pattern, i + 1);
+        CHECK_INT(router_add(r, method, pattern, i + 1), wanted);
+    }
+    for (int i = 0; i < 200; i++) {
+        char text[128];
+        router_match found, wanted;
+        smw_str path = random_path(text, words, 5);
+        int method = (int)below(SMW_METHODS + 1);
+        router_find(r, method, path, &found);
+        naive_find(&naive, method, path, &wanted);
+        if (!CHECK(naive_agrees(&found, &wanted)))
+            fprintf(stderr, "  path %.*s, method %d\n", (int)path.length, text, method);
+    }
+    router_free(r);
+}
+
+static void test_random_routes_are_found_as_the_contract_says(void)
+{
+    printf("seed %llu\n", (unsigned long long)seed);
+    for (int i = 0; i < 200; i++) check_random_routes();
+}
+
+int main(void)
+{
+    RUN(test_an_empty_router_finds_nothing);
+    RUN(test_static_goes_before_a_parameter_and_that_before_the_rest);
+    RUN(test_a_wrong_turn_is_taken_back_with_its_parameters);
+    RUN(test_parameters_borrow_from_the_path);
+    RUN(test_paths_are_compared_byte_by_byte);
+    RUN(test_an_empty_path_is_the_root);
+    RUN(test_a_slash_at_the_end_makes_another_path);
+    RUN(test_an_empty_segment_is_no_parameter);
+    RUN(test_a_miss_tells_which_methods_would_have_matched);
+    RUN(test_head_falls_back_on_get);
+    RUN(test_any_takes_what_the_methods_leave);
+    RUN(test_targets_that_are_no_paths_are_seen_by_the_roots_rest_alone);
+    RUN(test_malformed_patterns_are_refused);
+    RUN(test_methods_and_tokens_out_of_range_are_refused);
+    RUN(test_a_method_and_a_shape_are_taken_once);
+    RUN(test_sixteen_parameters_fit_and_seventeen_do_not);
+    RUN(test_ten_thousand_routes_are_all_found);
+    RUN(test_random_routes_are_found_as_the_contract_says);
+    return test_report();
+}

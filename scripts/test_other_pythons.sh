@@ -1,0 +1,39 @@
+#!/bin/sh
+# Run the Python tests on each further CPython that is installed, with the one abi3
+# wheel. Usage: WHEEL VERSION...
+set -e
+wheel=$1
+shift
+
+# A name on the path may be a version manager's shim that runs nothing.
+runs() {
+    "$1" -c "import sys; sys.exit('%d.%d' % sys.version_info[:2] != '$2')" 2>/dev/null
+}
+
+find_python() {
+    for candidate in "python$1" "$HOME/.pyenv/versions/$1".*/bin/python; do
+        if runs "$candidate" "$1"; then
+            echo "$candidate"
+            return
+        fi
+    done
+}
+
+for version in "$@"; do
+    python=$(find_python "$version")
+    if [ -z "$python" ]; then
+        echo "==== Python $version: SKIPPED, it is not installed"
+        continue
+    fi
+    echo "==== Python $version: $python"
+    environment=.venv-$version
+    [ -x "$environment/bin/python" ] || "$python" -m venv "$environment"
+    "$environment/bin/python" -m pip install -q --disable-pip-version-check \
+        pytest pytest-timeout httpx cffi
+    "$environment/bin/python" -m pip install -q --disable-pip-version-check \
+        --force-reinstall --no-deps "$wheel"
+    # Away from the checkout, so that the installed wheel is what is tested.
+    root=$PWD
+    (cd "$root/tests" && "$root/$environment/bin/python" -P -m pytest -q \
+        -c "$root/pyproject.toml" --rootdir "$root" "$root/tests")
+done

@@ -1,0 +1,153 @@
+"""What the tests share: an app that serves in a thread, and a raw client."""
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from socketify_mw import App
+from socketify_mw.loop import thread_loop
+
+Setup = Callable[[App], object]
+
+
+@dataclass
+class Answer:
+    status: int
+    reason: str
+    fields: list[tuple[str, str]]
+    body: bytes
+
+    def __getitem__(self, name: str) -> str | None:
+        found = [value for key, value in self.fields if key == name.lower()]
+        return found[0] if found else None
+
+
+class Client:
+    """A connection that sends bytes as given and reads answers one by one."""
+
+    def __init__(self, port: int) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=10)
+        self._held = b""
+
+    def send(self, data: bytes) -> None:
+        self.socket.sendall(data)
+
+    def ask(self, target: str = "/", method: str = "GET", *lines: str) -> Answer:
+        head = "\r\n".join((f"{method} {target} HTTP/1.1", "Host: test", *lines))
+        self.send(head.encode("latin-1") + b"\r\n\r\n")
+        return self.read(has_body=method != "HEAD")
+
+    def read(self, has_body: bool = True) -> Answer:
+        while b"\r\n\r\n" not in self._held:
+            self._held += self._more()
+        head, _, self._held = self._held.partition(b"\r\n\r\n")
+        first, *lines = head.decode("latin-1").split("\r\n")
+        version, status, reason = first.split(" ", 2)
+        assert version == "HTTP/1.1"
+        fields = [
+            (k.lower(), v.strip()) for k, _, v in (x.partition(":") for x in lines)
+        ]
+        answer = Answer(int(status), reason, fields, b"")
+        length = int(answer["content-length"] or 0) if has_body else 0
+        while len(self._held) < length:
+            self._held += self._more()
+        answer.body, self._held = self._held[:length], self._held[length:]
+        return answer
+
+    def _more(self) -> bytes:
+        data = self.socket.recv(65536)
+        if not data:
+            raise EOFError(f"the server closed after {self._held[-200:]!r}")
+        return data
+
+    def is_closed_by_server(self) -> bool:
+        """Wait for the end of the input; False when something else comes."""
+        return self._held == b"" and self.socket.recv(1) == b""
+
+    def close(self) -> None:
+        self.socket.close()
+
+
+@dataclass
+class Server:
+    """An app that runs in its own thread."""
+
+    app: App
+    port: int
+    clients: list[Client] = field(default_factory=list)
+
+    def client(self) -> Client:
+        client = Client(self.port)
+        self.clients.append(client)
+        return client
+
+    def ask(self, *arguments: str) -> Answer:
+        return self.client().ask(*arguments)
+
+    def call(self, function: Callable[[], object]) -> object:
+        """Run a function in the server's thread, and return what it returns."""
+        done = threading.Event()
+        result: list[object] = []
+
+        def run() -> None:
+            result.append(function())
+            done.set()
+
+        self.app._loop.call_soon_threadsafe(run)
+        assert done.wait(10), "the server's loop does not answer"
+        return result[0]
+
+    def stats(self) -> dict[str, int]:
+        stats = self.call(self.app._loop.turns.native.stats)
+        assert isinstance(stats, dict)
+        return stats
+
+
+@pytest.fixture(autouse=True, scope="session")
+def close_the_main_threads_loop() -> Iterator[None]:
+    yield
+    thread_loop().close()
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[Setup], Server]]:
+    """Give a function that serves an app, set up by the function it is given."""
+    running: list[tuple[Server, threading.Thread]] = []
+
+    def start(setup: Setup) -> Server:
+        ready = threading.Event()
+        made: list[Server] = []
+        failure: list[BaseException] = []
+
+        def run() -> None:
+            try:
+                app = App()
+                setup(app)
+                app.listen(0, lambda config: made.append(Server(app, config.port)))
+                app._loop.call_soon(ready.set)
+                app.run()
+            except BaseException as error:
+                failure.append(error)
+                ready.set()
+            finally:
+                thread_loop().close()
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        assert ready.wait(10)
+        if failure:
+            thread.join()
+            raise failure[0]
+        running.append((made[0], thread))
+        return made[0]
+
+    yield start
+    for server, thread in running:
+        for client in server.clients:
+            client.close()
+        server.app._loop.call_soon_threadsafe(server.app.close)
+        thread.join(10)
+        assert not thread.is_alive(), "the app does not stop"
