@@ -159,7 +159,7 @@ class App:
                     loop.run_until_complete(self._finish())
             finally:
                 if not loop.is_closed():
-                    loop.turns.flush()  # answers that an exception left behind
+                    loop.turns.finish()
 
     def close(self) -> None:
         """Stop listening, answer what is in flight, and end `run`.

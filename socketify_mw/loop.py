@@ -71,6 +71,8 @@ class TurnSelector(selectors.BaseSelector):
         self._loop: Loop | None = None
         self._outbox = b""  # handed to C, and not known to be taken
         self._batch: Iterator[int] | None = None  # what is left of an unfinished walk
+        # What an exception has met: exchange, token, and the response if there was one.
+        self._interrupted: tuple[int, int, Response | None] | None = None
         # Connections with an answer that is not complete: what is behind it in this
         # batch is left alone, and comes again in a later one.
         self._open: set[int] = set()
@@ -93,6 +95,8 @@ class TurnSelector(selectors.BaseSelector):
         if self.is_walking:
             raise RuntimeError("the loop is running: a handler cannot run it again")
         ready: list[tuple[selectors.SelectorKey, int]] = []
+        if self._interrupted is not None:
+            self._settle()
         if self._batch is not None or self.native.shared[_COUNT]:
             self._walk(self.native.shared[_COUNT], ready)  # cut short by an exception
             if ready:
@@ -143,14 +147,12 @@ class TurnSelector(selectors.BaseSelector):
         handed over again; what it has seen is not.
         """
         shared = self.native.shared
-        if self._outbox:
-            if not shared[_SCATTERED]:
-                return self._outbox
-            self._outbox = b""
         parts = self.parts
+        if self._outbox and shared[_SCATTERED]:
+            self._outbox = b""
         if parts:
             shared[_SCATTERED] = 0
-            self._outbox = b"".join(parts)
+            self._outbox = b"".join((self._outbox, *parts) if self._outbox else parts)
             parts.clear()
         return self._outbox
 
@@ -191,9 +193,10 @@ class TurnSelector(selectors.BaseSelector):
                 if response._head is not _DONE:
                     self._unanswered(response, route)
         except BaseException:
-            # KeyboardInterrupt, SystemExit: the request that it met is answered, those
-            # behind it are left in `_batch` for the next select.
-            self._answer_interrupted(exchange, token, response)
+            # KeyboardInterrupt, SystemExit: the next select answers the request that it
+            # met, and goes on with those behind it in `_batch`. Nothing is done here
+            # that a second exception could cut short.
+            self._interrupted = (exchange, token, response)
             raise
         finally:
             self.is_walking = False
@@ -235,10 +238,13 @@ class TurnSelector(selectors.BaseSelector):
         logger.error("%s returned without an answer", route)
         response._fail()
 
-    def _answer_interrupted(
-        self, exchange: int, token: int, response: Response | None
-    ) -> None:
-        """Leave nothing half done for the record that an exception has met."""
+    def _settle(self) -> None:
+        """Leave nothing half done for the record that an exception has met.
+
+        It may be cut short, and done again: C drops what is answered twice.
+        """
+        assert self._interrupted is not None
+        exchange, token, response = self._interrupted
         if token >= FIRST_TOKEN:
             if response is None or response._exchange != exchange:
                 response = Response()
@@ -250,6 +256,7 @@ class TurnSelector(selectors.BaseSelector):
                 response._fail()
         if exchange in self.bodies:
             self.send_body(exchange)
+        self._interrupted = None
 
     # ---- large bodies ----
 
@@ -258,7 +265,7 @@ class TurnSelector(selectors.BaseSelector):
 
         C takes it in pieces, without a copy of the whole.
         """
-        if self.parts:
+        if self.parts or self._outbox:
             self.flush()
         body = self.bodies.get(exchange)
         if body is None:
@@ -276,9 +283,14 @@ class TurnSelector(selectors.BaseSelector):
 
     def flush(self) -> None:
         """Scatter the outbox now."""
-        outbox = self._take_outbox()
-        self.native.flush(outbox)
+        self.native.flush(self._take_outbox())
         self._outbox = b""
+
+    def finish(self) -> None:
+        """Send what an exception has left behind, for nobody may select again."""
+        if self._interrupted is not None:
+            self._settle()
+        self.flush()
 
     # ---- asyncio's descriptors ----
 

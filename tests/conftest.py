@@ -1,5 +1,6 @@
 """What the tests share: an app that serves in a thread, and a raw client."""
 
+import contextlib
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -77,6 +78,7 @@ class Server:
 
     app: App
     port: int
+    thread: threading.Thread
     clients: list[Client] = field(default_factory=list)
 
     def client(self) -> Client:
@@ -100,6 +102,14 @@ class Server:
         assert done.wait(10), "the server's loop does not answer"
         return result[0]
 
+    def stop(self) -> None:
+        for client in self.clients:
+            client.close()
+        with contextlib.suppress(RuntimeError):  # it is closed already
+            self.app._loop.call_soon_threadsafe(self.app.close)
+        self.thread.join(10)
+        assert not self.thread.is_alive(), "the app does not stop"
+
     def stats(self) -> dict[str, int]:
         stats = self.call(self.app._loop.turns.native.stats)
         assert isinstance(stats, dict)
@@ -115,7 +125,7 @@ def close_the_main_threads_loop() -> Iterator[None]:
 @pytest.fixture
 def serve() -> Iterator[Callable[[Setup], Server]]:
     """Give a function that serves an app, set up by the function it is given."""
-    running: list[tuple[Server, threading.Thread]] = []
+    running: list[Server] = []
 
     def start(setup: Setup) -> Server:
         ready = threading.Event()
@@ -126,7 +136,7 @@ def serve() -> Iterator[Callable[[Setup], Server]]:
             try:
                 app = App()
                 setup(app)
-                app.listen(0, lambda config: made.append(Server(app, config.port)))
+                app.listen(0, lambda it: made.append(Server(app, it.port, thread)))
                 app._loop.call_soon(ready.set)
                 app.run()
             except BaseException as error:
@@ -141,13 +151,9 @@ def serve() -> Iterator[Callable[[Setup], Server]]:
         if failure:
             thread.join()
             raise failure[0]
-        running.append((made[0], thread))
+        running.append(made[0])
         return made[0]
 
     yield start
-    for server, thread in running:
-        for client in server.clients:
-            client.close()
-        server.app._loop.call_soon_threadsafe(server.app.close)
-        thread.join(10)
-        assert not thread.is_alive(), "the app does not stop"
+    for server in running:
+        server.stop()

@@ -257,8 +257,8 @@ void conn_close(conn *c)
     buf_clear(&c->out, &loop->pool);
     loop_retire(loop, &c->watch);
     c->transport->close(fd);
-    c->protocol->on_closed(c);
     slots_remove(&loop->conns, c->slot, c->generation);
+    c->protocol->on_closed(c); /* where its id names nothing any more */
 }
 
 /* ---- by id ---- */

@@ -274,6 +274,12 @@ static size_t skip_body(http_conn *h, size_t available)
     return skipped;
 }
 
+/* Only a batch may show requests behind an open one: it is answered as a whole. */
+static bool must_wait(const http_conn *h)
+{
+    return h->conn.loop->is_full || (h->conn.loop->batch == NULL && !is_idle(h));
+}
+
 /* Hand out requests from `input` until it ends, the turn is full, or one must be
  * answered first. Returns the bytes used. */
 static size_t consume(http_conn *h, char *input, size_t length)
@@ -284,7 +290,7 @@ static size_t consume(http_conn *h, char *input, size_t length)
             used += skip_body(h, length - used);
             continue;
         }
-        if (h->conn.loop->is_full) break;
+        if (must_wait(h)) break;
         http_head head;
         ssize_t parsed = http_parse_head(input + used, length - used, &h->scanned,
                                          &h->host->limits, &head);
@@ -365,7 +371,7 @@ static void on_input(conn *c)
     size_t used = consume(h, place, (size_t)length);
     h->input_end = place + used;
     keep(h, place + used, (size_t)length - used);
-    h->is_held = loop->is_full && used < (size_t)length;
+    h->is_held = must_wait(h) && used < (size_t)length;
     if (c->is_closed || c->is_finishing || !is_idle(h)) return;
     /* Nobody will announce again what is here already. */
     if (h->is_held || c->is_readable) loop_defer(loop, &c->task);

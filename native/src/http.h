@@ -2,9 +2,9 @@
 /* http.h - exchanges: requests in, answers out, in order, on one connection.
  *
  * An exchange's id is the connection's slot and a generation that counts the
- * requests of the slot; [first, next) of them are open. Requests that one read
- * brought are all handed out before the first is answered. Those behind one that
- * stays unanswered when the turn ends are taken back and come again after it. */
+ * requests of the slot; [first, next) of them are open. A batch gets all requests
+ * that one read brought; those behind one that stays unanswered when the turn ends are
+ * taken back and come again after it. Callbacks get one at a time. */
 #ifndef SMW_HTTP_H
 #define SMW_HTTP_H
 

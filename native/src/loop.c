@@ -4,6 +4,7 @@
 #include "net.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -190,10 +191,12 @@ static void on_user_watch(smw_loop *loop, watch *w, unsigned events)
     if (seen != 0) it->on_ready(loop, w->fd, seen, it->user);
 }
 
-static int grow_user_watches(smw_loop *loop, size_t fd)
+static int grow_user_watches(smw_loop *loop, int fd)
 {
-    if (fd < loop->user_watch_count) return 0;
-    size_t count = fd + 64;
+    if ((size_t)fd < loop->user_watch_count) return 0;
+    /* The table is as long as the highest descriptor: not for one that is none. */
+    if (fcntl(fd, F_GETFD) < 0) return -errno;
+    size_t count = (size_t)fd + 64;
     user_watch **table = realloc(loop->user_watches, count * sizeof *table);
     if (table == NULL) return -ENOMEM;
     memset(table + loop->user_watch_count, 0,
@@ -208,13 +211,16 @@ int smw_watch_set(smw_loop *loop, int fd, unsigned events, smw_watch_fn on_ready
 {
     if (fd < 0 || events > (SMW_READABLE | SMW_WRITABLE)) return -EINVAL;
     if (events != 0 && on_ready == NULL) return -EINVAL;
-    if (grow_user_watches(loop, (size_t)fd) != 0) return -ENOMEM;
-    user_watch *it = loop->user_watches[fd];
+    user_watch *it =
+        (size_t)fd < loop->user_watch_count ? loop->user_watches[fd] : NULL;
     if (events == 0) {
+        if (it == NULL) return 0;
         loop->user_watches[fd] = NULL;
-        if (it != NULL) loop_retire(loop, &it->watch);
+        loop_retire(loop, &it->watch);
         return 0;
     }
+    int result = grow_user_watches(loop, fd);
+    if (result != 0) return result;
     bool is_new = it == NULL;
     if (is_new) {
         it = calloc(1, sizeof *it);
@@ -223,7 +229,7 @@ int smw_watch_set(smw_loop *loop, int fd, unsigned events, smw_watch_fn on_ready
     }
     it->on_ready = on_ready;
     it->user = user;
-    int result = loop_watch(loop, &it->watch, events); /* SMW_* equal POLL_* */
+    result = loop_watch(loop, &it->watch, events); /* SMW_* equal POLL_* */
     if (is_new && result != 0)
         free(it);
     else

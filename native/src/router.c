@@ -155,7 +155,8 @@ static int set_token(router *r, uint32_t *place, int method, uint32_t token)
 
 int router_add(router *r, int method, smw_str pattern, uint32_t token)
 {
-    if (method < 0 || method > SMW_ANY || method == SMW_OTHER || token == 0) return -EINVAL;
+    bool is_method = method >= 0 && method <= SMW_ANY && method != SMW_OTHER;
+    if (!is_method || token == 0) return -EINVAL;
     if (pattern.length == 0 || pattern.data[0] != '/') return SMW_EPATTERN;
     const char *p = pattern.data + 1, *end = pattern.data + pattern.length;
     uint32_t at = 0;

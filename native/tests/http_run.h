@@ -75,7 +75,8 @@ static inline void run_everywhere(const char *sentence, smw_str input,
              run_bytewise(input, limits), wanted);
     for (size_t split = 1; split < input.length; split++) {
         ssize_t found = run_split(input, split, limits);
-        if (!test_say(found == wanted, sentence, (int)split, "split there", found, wanted))
+        if (!test_say(found == wanted, sentence, (int)split, "split there", found,
+                      wanted))
             return;
     }
 }

@@ -335,7 +335,8 @@ static void test_a_head_may_have_as_many_fields_as_its_limit(void)
                    &small, -431);
     char text[1024] = LINE HOST;
     size_t length = strlen(text);
-    for (int i = 1; i < HTTP_MAX_FIELDS; i++, length += 4) memcpy(text + length, "x:\r\n", 4);
+    for (int i = 1; i < HTTP_MAX_FIELDS; i++, length += 4)
+        memcpy(text + length, "x:\r\n", 4);
     memcpy(text + length, "\r\n", 2);
     run_everywhere("100 fields", (smw_str){text, length + 2}, &run_limits,
                    (ssize_t)length + 2);

@@ -1,0 +1,307 @@
+"""The design's central claim, counted: one call a turn, one recv, one send, no poll."""
+
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from socketify_mw import App, RequestExpired, _binding, loop, response
+from socketify_mw.loop import Loop, thread_loop
+
+REQUEST = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+def hello(res, req):
+    req.get_header("host")
+    res.end("Hello, World!")
+
+
+class Counted:
+    """The C library, with a note of each call into it."""
+
+    def __init__(self, lib):
+        self._lib = lib
+        self.calls = []
+
+    def __getattr__(self, name):
+        member = getattr(self._lib, name)
+        if not callable(member):
+            return member
+
+        def call(*arguments):
+            self.calls.append(name)
+            return member(*arguments)
+
+        return call
+
+
+@pytest.mark.parametrize("count", [1, 16, 100])
+def test_a_turn_is_one_call_whatever_the_number_of_requests(serve, monkeypatch, count):
+    lib = Counted(_binding.lib)
+    monkeypatch.setattr(_binding, "lib", lib)
+    server = serve(lambda app: app.get("/", hello))
+    client = server.client()
+    for _ in range(3):
+        client.ask("/")
+    lib.calls.clear()
+    client.send(REQUEST * count)
+    for _ in range(count):
+        client.read()
+    # The call that brought the batch began before the counting; this one sent all its
+    # answers, and waits for more.
+    assert lib.calls == ["smw_turn"]
+
+
+@pytest.mark.parametrize("count", [1, 16])
+def test_one_recv_and_one_send_for_a_batch(serve, count):
+    server = serve(lambda app: app.get("/", hello))
+    client = server.client()
+    client.ask("/")
+    before = server.stats()
+    client.send(REQUEST * count)
+    for _ in range(count):
+        client.read()
+    after = server.stats()
+    assert after["recvs"] - before["recvs"] == 1
+    assert after["sends"] - before["sends"] == 1
+
+
+def test_an_idle_server_makes_no_system_call(serve):
+    server = serve(lambda app: app.get("/", hello))
+    open_connection = server.client()
+    open_connection.ask("/")
+    task = server.call(threading.get_native_id)
+    time.sleep(0.2)
+
+    # How often the thread was given a processor: it cannot call without one.
+    def runs():
+        return Path(f"/proc/self/task/{task}/schedstat").read_text().split()[2]
+
+    before = runs()
+    time.sleep(5)
+    assert runs() == before
+    assert open_connection.ask("/").status == 200
+
+
+def test_requests_of_many_connections_share_turns(serve):
+    server = serve(lambda app: app.get("/", hello))
+    clients = [server.client() for _ in range(50)]
+    gate = threading.Event()
+    held = threading.Event()
+
+    def hold():
+        held.set()
+        gate.wait(5)
+
+    server.app._loop.call_soon_threadsafe(hold)
+    held.wait(5)
+    before = server.app._loop.turns.turn
+    for client in clients:
+        client.send(REQUEST)
+    gate.set()
+    for client in clients:
+        client.read()
+    assert server.app._loop.turns.turn - before <= 10
+
+
+def test_a_slow_handler_makes_the_batches_small(serve):
+    def slow(res, req):
+        time.sleep(0.005)
+        res.end("slow")
+
+    server = serve(lambda app: app.get("/", hello).get("/slow", slow))
+    client = server.client()
+
+    def limit_after_fast_requests():
+        for _ in range(100):
+            client.send(REQUEST * 10)
+            for _ in range(10):
+                client.read()
+        return server.call(lambda: server.app._loop.turns._limit)
+
+    assert limit_after_fast_requests() > 20
+    client.ask("/slow")
+    assert server.call(lambda: server.app._loop.turns._limit) == 1
+    assert limit_after_fast_requests() > 20
+
+
+class Interrupt(BaseException):
+    """What a signal handler of a test raises."""
+
+
+@pytest.mark.parametrize("error", [Interrupt, KeyboardInterrupt, SystemExit])
+def test_a_signal_that_raises_in_a_batch_loses_no_request(error):
+    """In the main thread, for signal handlers run nowhere else."""
+    from conftest import Client
+
+    count = 64
+    seen = []
+
+    def raise_once(number, frame):
+        raise error
+
+    def handler(res, req):
+        number = int(req.get_parameter(0))
+        seen.append(number)
+        if number in (5, 6, 40):
+            os.kill(os.getpid(), signal.SIGUSR1)
+        res.end(str(number))
+
+    app = App()
+    app.get("/:n", handler)
+    ports = []
+    app.listen(0, ports.append)
+    answers = []
+
+    def talk():
+        client = Client(ports[0].port)
+        one = b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n"
+        client.send(b"".join(one % n for n in range(count)))
+        answers.extend(client.read() for _ in range(count))
+        client.close()
+        app._loop.call_soon_threadsafe(app.close)
+
+    before = signal.signal(signal.SIGUSR1, raise_once)
+    thread = threading.Thread(target=talk)
+    interrupts = 0
+    try:
+        thread.start()
+        while not app._is_closing:
+            try:
+                app.run()
+            except error:
+                interrupts += 1
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+        thread.join(10)
+    assert interrupts == 3
+    assert seen == list(range(count))
+    # The three that were cut short are told so; all others have their own answer.
+    for number, answer in enumerate(answers):
+        expected = (500, b"Internal Server Error")
+        if number not in (5, 6, 40):
+            expected = (200, b"%d" % number)
+        assert (answer.status, answer.body) == expected
+
+
+def test_a_storm_of_raising_signals_loses_no_request_and_mixes_no_answers():
+    """Signals at any instruction: what was handed out is answered once, in order."""
+    from conftest import Client
+
+    loop_file, response_file = loop.__file__, response.__file__
+
+    count, rounds = 50, 600
+    app = App()
+    app.get("/:n", lambda res, req: res.end(req.get_parameter(0) * 3))
+    app.get("/large/:n", lambda res, req: res.end(req.get_parameter(0) * 20_000))
+    ports = []
+    app.listen(0, ports.append)
+    failures = []
+
+    def talk():
+        try:
+            client = Client(ports[0].port)
+            for _ in range(rounds):
+                one = b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n"
+                data = b"".join(one % n for n in range(count))
+                client.send(data + b"GET /large/7 HTTP/1.1\r\nHost: a\r\n\r\n")
+                wanted = [str(n) * 3 for n in range(count)] + ["7" * 20_000]
+                for text in wanted:
+                    answer = client.read()
+                    assert answer.status == 500 or answer.body.decode() == text
+            client.close()
+        except BaseException as error:
+            failures.append(error)
+        finally:
+            app._loop.call_soon_threadsafe(app.close)
+
+    def interrupt(number, frame):
+        # In our own code alone: asyncio's makes no such promise.
+        if frame.f_code.co_filename in (loop_file, response_file):
+            raise Interrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    thread = threading.Thread(target=talk)
+    interrupts = 0
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.002, 0.0003)
+        thread.start()
+        while thread.is_alive():
+            try:
+                app.run()
+            except Interrupt:
+                interrupts += 1
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+        thread.join(10)
+    assert failures == []
+    assert interrupts > 100
+
+
+def test_a_handler_cannot_run_the_loop_again(serve, caplog):
+    def nested(res, req):
+        thread_loop().turns.select(0)
+
+    assert serve(lambda app: app.get("/", nested)).ask("/").status == 500
+    assert "a handler cannot run it again" in caplog.text
+
+
+def test_a_closed_loop_says_so():
+    closed = Loop()
+    closed.close()
+    closed.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        closed.run_forever()
+    with pytest.raises(RuntimeError, match="closed"):
+        closed.turns.select(0)
+
+
+def test_requests_kept_beyond_the_loop_do_not_dangle(serve):
+    kept = []
+
+    def keep(res, req):
+        kept.append((res, req))
+        res.end("kept")
+
+    server = serve(lambda app: app.get("/", keep))
+    server.ask("/")
+    server.stop()
+    with pytest.raises(RequestExpired):
+        kept[0][1].get_url()
+    with pytest.raises(RuntimeError):
+        kept[0][0].end("again")
+
+
+def test_the_switch_interval_is_set_while_running_and_restored_after():
+    before = sys.getswitchinterval()
+
+    def run(**options):
+        seen = []
+        app = App()
+        app._loop.call_soon(lambda: (seen.append(sys.getswitchinterval()), app.close()))
+        app.run(**options)
+        assert sys.getswitchinterval() == before
+        return seen[0]
+
+    assert run() == pytest.approx(0.0005)
+    assert run(switch_interval=0.001) == pytest.approx(0.001)
+    assert run(switch_interval=None) == before
+    assert run(switch_interval=1) == before
+
+
+def test_the_switch_interval_is_restored_after_an_exception():
+    before = sys.getswitchinterval()
+    app = App()
+
+    def leave():
+        raise SystemExit
+
+    app._loop.call_soon(leave)
+    with pytest.raises(SystemExit):
+        app.run()
+    assert sys.getswitchinterval() == before
