@@ -10,14 +10,16 @@
 
 /* As many as answers usually leave in one turn; the rest goes back to malloc.
  * None under AddressSanitizer: a pool would hide a use after free. */
-#if defined(__has_feature)
-#define HAS_ASAN __has_feature(address_sanitizer) /* clang */
-#elif defined(__SANITIZE_ADDRESS__)
-#define HAS_ASAN 1 /* gcc */
-#else
-#define HAS_ASAN 0
+#if defined(__SANITIZE_ADDRESS__) /* gcc */
+#define POOL_LIMIT 0
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) /* clang */
+#define POOL_LIMIT 0
 #endif
-#define POOL_LIMIT (HAS_ASAN ? 0 : 64)
+#endif
+#ifndef POOL_LIMIT
+#define POOL_LIMIT 64
+#endif
 
 static char *block_take(buf_pool *pool)
 {

@@ -44,8 +44,9 @@ static inline bool timer_wheel_is_empty(const timer_wheel *wheel)
             wheel->occupied[3]) == 0;
 }
 
-/* Milliseconds from `now` until the wheel wants to be advanced; -1: never. It may
- * wake once early for a far timer (every 4.6 hours at most), never late. */
+/* Milliseconds from `now` until the wheel wants to be advanced; -1: never. A far timer
+ * wakes it up to three times on its way down the levels (and once more every 4.6 hours
+ * beyond the last), never late. */
 int64_t timer_wheel_wait(timer_wheel *wheel, int64_t now);
 
 /* Run everything that is due at `now`. A callback may start and stop any timer. */

@@ -125,34 +125,41 @@ static int64_t set_up(bool has_batch)
     return result > 0 ? 0 : result;
 }
 
-static void step_with_callbacks(void)
+static int64_t step_with_callbacks(void)
 {
     int64_t result = CORE(smw_loop_run(loop, SMW_RUN_NOWAIT));
-    CHECK(result == 1 || result == -ENOMEM);
-    if (late == 0) return;
+    if (late == 0) return result;
     smw_answer it = {.status = 200, .flags = SMW_OUT_NO_DATE};
-    result = CORE(smw_respond(loop, late, &it));
-    CHECK(result == 0 || result == SMW_EGONE || result == -ENOMEM);
+    int64_t answered = CORE(smw_respond(loop, late, &it));
+    CHECK(answered == 0 || answered == SMW_EGONE || answered == -ENOMEM);
     late = 0;
+    return result;
 }
 
-static void step_with_batch(void)
+static uint64_t first; /* of the last batch, when it is to be answered next */
+
+static int64_t step_with_batch(void)
 {
-    /* Only the first request is answered, so all behind it are taken back each time. */
+    /* A turn without an answer comes before each answer to the first of a batch, so
+     * those behind it are taken back each time. */
     static char outbox[SMW_OUT_RECORD + LARGE];
+    static size_t answer_length;
     size_t length = 0;
     if (shared.count > 0 && records[1] >= SMW_FIRST_TOKEN) {
         bool is_late = records[1] == SMW_FIRST_TOKEN + 1;
         uint16_t small[2] = {200, SMW_OUT_NO_DATE};
         uint64_t body = is_late ? 0 : LARGE;
-        memset(outbox, 0, sizeof outbox);
-        memcpy(outbox, records, 8);
+        first = records[0];
+        memcpy(outbox, &first, 8);
         memcpy(outbox + 8, small, 4);
         memcpy(outbox + 16, &body, 8);
-        length = SMW_OUT_RECORD + (size_t)body;
+        answer_length = SMW_OUT_RECORD + (size_t)body;
+    } else if (first != 0) {
+        length = answer_length;
+        first = 0;
     }
     shared.count = 0;
-    CHECK(CORE(smw_turn(batch, 0, 64, outbox, length)) >= 0);
+    return CORE(smw_turn(batch, 0, 64, outbox, length));
 }
 
 #define HEAD_LARGE "HTTP/1.1 200 OK\r\nContent-Length: 300000\r\n\r\n"
@@ -172,10 +179,9 @@ static bool is_served(void)
     int64_t deadline = clock_ms() + PATIENCE_MS;
     while (c.length < wanted && !c.is_ended && c.error == 0) {
         if (!CHECK(clock_ms() < deadline)) break;
-        if (batch != NULL)
-            step_with_batch();
-        else
-            step_with_callbacks();
+        int64_t result = batch != NULL ? step_with_batch() : step_with_callbacks();
+        if (result == -ENOMEM) break;
+        CHECK(result >= 0);
         if (before_rest > 0 && --before_rest == 0)
             client_offer(&c, rest, sizeof rest - 1);
         await_event(loop, c.fd);
@@ -189,7 +195,7 @@ static bool is_served(void)
 /* True as long as there was an allocation with that number to fail. */
 static bool run_scenario(bool has_batch, long number, bool from_it)
 {
-    late = 0;
+    late = first = 0;
     shared.count = 0;
     batch = NULL;
     server = NULL;
