@@ -404,7 +404,7 @@ static void on_settle(smw_loop *loop, task *t)
     buf held = c->in;
     c->in = (buf){0};
     int result = buf_append(&c->in, &loop->pool, input, (size_t)(h->input_end - input));
-    if (result == 0)
+    if (result == 0 && buf_length(&held) > 0)
         result = buf_append(&c->in, &loop->pool, buf_data(&held), buf_length(&held));
     buf_clear(&held, &loop->pool);
     h->next = h->first + 1;

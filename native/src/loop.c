@@ -20,6 +20,13 @@ int64_t loop_clock(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
+int64_t loop_deadline(int64_t delay_ms)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + (now.tv_nsec + 999999) / 1000000 + delay_ms;
+}
+
 /* ---- watches ---- */
 
 void watch_init(watch *w, int fd, watch_fn on_ready)
@@ -98,7 +105,7 @@ void loop_start_timer(smw_loop *loop, timer *t, int64_t delay_ms)
 {
     if (!timer_is_running(t)) loop->active++;
     /* The clock is read here: the step's own time may be old by a slow handler. */
-    timer_start(&loop->timers, t, loop_clock() + delay_ms);
+    timer_start(&loop->timers, t, loop_deadline(delay_ms));
 }
 
 void loop_stop_timer(smw_loop *loop, timer *t)

@@ -76,8 +76,12 @@ struct smw_loop {
     char date[32];       /* IMF-fixdate, RFC 9110 5.6.7 */
 };
 
-/* Monotonic milliseconds. */
+/* Monotonic milliseconds that have passed. */
 int64_t loop_clock(void);
+
+/* When at least `delay_ms` will be over on that clock: part of a millisecond counts as
+ * one, so nothing is early. */
+int64_t loop_deadline(int64_t delay_ms);
 
 void watch_init(watch *w, int fd, watch_fn on_ready);
 

@@ -205,7 +205,7 @@ int smw_turn(smw_batch *batch, int64_t timeout_ms, uint32_t limit, const char *o
     if (result != 0) return result;
     size_t most = batch->memory.record_count - EVENT_ROOM;
     batch->limit = limit == 0 ? 1 : limit < most ? limit : most;
-    int64_t deadline = timeout_ms > 0 ? loop_clock() + timeout_ms : 0;
+    int64_t deadline = timeout_ms > 0 ? loop_deadline(timeout_ms) : 0;
     /* What needs nothing from Python (a new connection, half a request, a finished
      * send) does not end the turn. */
     for (;;) {
