@@ -157,19 +157,34 @@ class TurnSelector(selectors.BaseSelector):
         return self._outbox
 
     def _walk(self, count: int, ready: list[tuple[selectors.SelectorKey, int]]) -> None:
-        """Run the handlers of a batch, or of what is left of one."""
+        """Serve a batch, or what is left of one (whose `count` may be 0)."""
         batch = self._batch
         if batch is None:
             batch = self._batch = iter(self.native.records(count))
             self._open.clear()
         self.native.shared[_COUNT] = 0  # from here on `_batch` knows what is left
+        started = perf_counter()
+        self.is_walking = True
+        try:
+            self._serve(batch, ready)
+        finally:
+            # Not in the function of the loop: in CPython 3.13 a jump back to the head of
+            # a loop, where signals are looked for, may be outside of its `try`.
+            self.is_walking = False
+        self._batch = None
+        spent = perf_counter() - started
+        if count and (spent > _CHEAP * count or self._limit != _MOST_REQUESTS):
+            self._adapt(spent, count)
+
+    def _serve(
+        self, batch: Iterator[int], ready: list[tuple[selectors.SelectorKey, int]]
+    ) -> None:
+        """Run the handlers of a batch."""
         routes = self.routes
         open = self._open
         turn = self.turn
         exchange = token = 0
         response: Response | None = None
-        started = perf_counter()
-        self.is_walking = True
         try:
             for exchange, token, base in zip(batch, batch, batch, strict=True):
                 if token < FIRST_TOKEN:
@@ -198,12 +213,6 @@ class TurnSelector(selectors.BaseSelector):
             # that a second exception could cut short.
             self._interrupted = (exchange, token, response)
             raise
-        finally:
-            self.is_walking = False
-        self._batch = None
-        spent = perf_counter() - started
-        if count and (spent > _CHEAP * count or self._limit != _MOST_REQUESTS):
-            self._adapt(spent, count)
 
     def _adapt(self, spent: float, count: int) -> None:
         """Name the size of the next batch after one of `count` records."""
