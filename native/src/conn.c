@@ -27,7 +27,7 @@ conn *conn_new(smw_loop *loop, int fd, size_t size, const conn_protocol *protoco
     c->slot = slots_add(&loop->conns, c);
     if (c->slot == 0) goto fail;
     c->generation = slots_generation(&loop->conns, c->slot);
-    if (loop_watch(loop, &c->watch, POLL_IN) != 0) {
+    if (loop_watch(loop, &c->watch, POLL_READ) != 0) {
         slots_remove(&loop->conns, c->slot, c->generation);
         goto fail;
     }
@@ -44,9 +44,9 @@ static void flush(conn *c);
 
 static void watch_again(conn *c)
 {
-    /* Paused, only the end of the input is of interest, and that once. */
-    unsigned events = c->is_paused ? 0u : (unsigned)POLL_IN;
-    if (c->is_blocked) events |= POLL_OUT;
+    /* Paused, nothing is told: not even that the peer has gone, until a write fails. */
+    unsigned events = c->is_paused ? 0u : (unsigned)POLL_READ;
+    if (c->is_blocked) events |= POLL_WRITE;
     /* It can fail for want of kernel memory alone: then nothing more would ever be
      * heard of this connection. */
     if (loop_watch(c->loop, &c->watch, events) != 0) conn_close(c);
@@ -55,7 +55,7 @@ static void watch_again(conn *c)
 static void on_ready(smw_loop *loop, watch *w, unsigned events)
 {
     conn *c = (conn *)w;
-    if (events & POLL_OUT && c->is_blocked) {
+    if (events & POLL_WRITE && c->is_blocked) {
         c->is_blocked = false;
         flush(c);
         if (c->is_closed) return;
@@ -64,7 +64,7 @@ static void on_ready(smw_loop *loop, watch *w, unsigned events)
         if (buf_length(&c->out) == 0) c->protocol->on_drained(c);
         if (c->is_closed) return;
     }
-    if (!(events & POLL_IN)) return;
+    if (!(events & POLL_READ)) return;
     c->is_readable = true;
     if (c->is_paused)
         watch_again(c);

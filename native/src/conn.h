@@ -36,7 +36,7 @@ struct conn {
     uint32_t corks;        /* depth: nested callbacks may cork again */
     bool is_readable;      /* an event said so, and it has not been read since */
     bool is_paused;        /* wants no input now */
-    bool is_blocked;       /* the kernel's buffer is full: wait for POLL_OUT */
+    bool is_blocked;       /* the kernel's buffer is full: wait for POLL_WRITE */
     bool is_finishing;     /* close once `out` has left */
     bool must_linger;      /* unread input: a plain close would reset the answer */
     bool is_lingering;

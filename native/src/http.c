@@ -140,7 +140,7 @@ static void complete(http_conn *h)
     h->is_streaming = false;
     h->first++;
     if (was_last) {
-        h->conn.must_linger = h->discard > 0 || h->conn.is_readable;
+        if (h->discard > 0 || h->conn.is_readable) h->conn.must_linger = true;
         h->next = h->first; /* whatever was behind it goes unanswered */
         h->takes_no_more = true; /* RFC 9112 9.6: nor is anything else processed */
         conn_finish(&h->conn);
@@ -177,8 +177,10 @@ int http_answer(smw_loop *loop, uint64_t id, const smw_answer *answer)
     if (answer->status < 200 || answer->status > 999) return SMW_ERECORD;
     /* What is left of a body belongs to the last request that was read. */
     bool has_much_left = h->discard > DISCARD_MOST && h->first + 1 == h->next;
-    if (answer->flags & SMW_OUT_CLOSE || h->host->is_stopping || has_much_left)
+    if (answer->flags & SMW_OUT_CLOSE || h->host->is_stopping || has_much_left) {
         h->current.is_last = true;
+        h->conn.must_linger = true; /* the peer does not know, and may send more */
+    }
     int result = write_answer(h, answer);
     if (result == 0 && !h->is_streaming && !h->conn.is_closed) complete(h);
     return result;
@@ -285,12 +287,12 @@ static bool must_wait(const http_conn *h)
 static size_t consume(http_conn *h, char *input, size_t length)
 {
     size_t used = 0;
-    while (used < length && !h->takes_no_more && !h->conn.is_closed) {
+    while (used < length && !h->conn.is_closed) {
         if (h->discard > 0) {
             used += skip_body(h, length - used);
             continue;
         }
-        if (must_wait(h)) break;
+        if (h->takes_no_more || must_wait(h)) break;
         http_head head;
         ssize_t parsed = http_parse_head(input + used, length - used, &h->scanned,
                                          &h->host->limits, &head);
@@ -315,7 +317,7 @@ static void keep(http_conn *h, const char *data, size_t length)
 {
     conn *c = &h->conn;
     if (c->is_closed || c->is_finishing) return;
-    if (h->takes_no_more && h->discard == 0) length = 0;
+    if (h->takes_no_more) length = 0;
     if (buf_append(&c->in, &c->loop->pool, data, length) != 0) conn_close(c);
 }
 

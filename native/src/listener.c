@@ -23,7 +23,7 @@ static void on_retry(timer *t)
 {
     listener *it = list_entry(t, listener, retry);
     it->loop->active--; /* the timer's */
-    if (loop_watch(it->loop, &it->watch, POLL_IN) != 0) rest(it);
+    if (loop_watch(it->loop, &it->watch, POLL_READ) != 0) rest(it);
 }
 
 static void on_ready(smw_loop *loop, watch *w, unsigned events)
@@ -60,7 +60,7 @@ int listener_open(smw_loop *loop, const smw_listen_options *options,
     it->loop = loop;
     it->on_accept = on_accept;
     it->owner = owner;
-    int watching = loop_watch(loop, &it->watch, POLL_IN);
+    int watching = loop_watch(loop, &it->watch, POLL_READ);
     if (watching != 0) {
         close(fd);
         free(it);

@@ -192,8 +192,8 @@ static void on_user_watch(smw_loop *loop, watch *w, unsigned events)
 {
     user_watch *it = (user_watch *)w;
     /* A hangup is readable: the reader finds the end there. */
-    unsigned seen = (events & POLL_IN ? SMW_READABLE : 0u) |
-                    (events & POLL_OUT ? SMW_WRITABLE : 0u);
+    unsigned seen = (events & POLL_READ ? SMW_READABLE : 0u) |
+                    (events & POLL_WRITE ? SMW_WRITABLE : 0u);
     seen &= w->events;
     if (seen != 0) it->on_ready(loop, w->fd, seen, it->user);
 }
@@ -244,7 +244,7 @@ int smw_watch_set(smw_loop *loop, int fd, unsigned events, smw_watch_fn on_ready
     return result;
 }
 
-_Static_assert((int)SMW_READABLE == (int)POLL_IN && (int)SMW_WRITABLE == (int)POLL_OUT,
+_Static_assert((int)SMW_READABLE == (int)POLL_READ && (int)SMW_WRITABLE == (int)POLL_WRITE,
                "smw_watch_set hands its events to poll_set");
 
 /* ---- the loop itself ---- */
@@ -262,7 +262,7 @@ static int open_wakeup(smw_loop *loop)
     int result = net_open_wakeup(&reader, &loop->wakeup_writer);
     if (result != 0) return result;
     watch_init(&loop->wakeup, reader, on_wakeup);
-    result = loop_watch(loop, &loop->wakeup, POLL_IN);
+    result = loop_watch(loop, &loop->wakeup, POLL_READ);
     loop->active = 0; /* the wake-up does not keep the loop going */
     return result;
 }

@@ -14,16 +14,15 @@
 #endif
 
 enum {
-    POLL_IN = 1,
-    POLL_OUT = 2,
-    POLL_HANGUP = 4, /* the peer will send no more */
+    POLL_READ = 1,
+    POLL_WRITE = 2,
 };
 
 #define POLL_BATCH 256 /* events of one wait: bounds what one turn can owe */
 
 typedef struct poll_event {
     void *data;
-    unsigned events; /* an error is reported as POLL_IN | POLL_OUT: try and see */
+    unsigned events; /* an error is reported as POLL_READ | POLL_WRITE: try and see */
 } poll_event;
 
 typedef struct poller {

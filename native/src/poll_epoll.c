@@ -24,9 +24,8 @@ void poll_close(poller *p)
 int poll_set(poller *p, int fd, unsigned old, unsigned events, void *data)
 {
     struct epoll_event event = {.data.ptr = data};
-    if (events & POLL_IN) event.events |= EPOLLIN;
-    if (events & POLL_OUT) event.events |= EPOLLOUT;
-    if (events & POLL_HANGUP) event.events |= EPOLLRDHUP;
+    if (events & POLL_READ) event.events |= EPOLLIN;
+    if (events & POLL_WRITE) event.events |= EPOLLOUT;
     int operation = old == 0      ? EPOLL_CTL_ADD
                     : events == 0 ? EPOLL_CTL_DEL
                                   : EPOLL_CTL_MOD;
@@ -36,10 +35,9 @@ int poll_set(poller *p, int fd, unsigned old, unsigned events, void *data)
 static unsigned translate(uint32_t events)
 {
     unsigned result = 0;
-    if (events & EPOLLIN) result |= POLL_IN;
-    if (events & EPOLLOUT) result |= POLL_OUT;
-    if (events & EPOLLRDHUP) result |= POLL_HANGUP;
-    if (events & (EPOLLERR | EPOLLHUP)) result |= POLL_IN | POLL_OUT;
+    if (events & EPOLLIN) result |= POLL_READ;
+    if (events & EPOLLOUT) result |= POLL_WRITE;
+    if (events & (EPOLLERR | EPOLLHUP)) result |= POLL_READ | POLL_WRITE;
     return result;
 }
 

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 
 /* Events need room beside the requests: of one wait, each of at most POLL_BATCH
- * descriptors can owe two. Requests stop short of that. */
+ * descriptors can owe two. Requests leave it free. */
 #define EVENT_ROOM (2 * POLL_BATCH)
 #define LEAST_ARENA (128 * 1024)
 #define LEAST_RECORDS 1024
@@ -77,6 +77,16 @@ static void put_words(uint32_t *words, const char *memory, const smw_request *re
     put_fields(words + SMW_W_KNOWN, memory, request);
 }
 
+/* Say so when the next request would find no room. */
+static void note_room(smw_batch *batch)
+{
+    const smw_batch_memory *memory = &batch->memory;
+    if (batch->requests >= batch->limit ||
+        memory->word_count - batch->words_used < SMW_W_COUNT ||
+        memory->shared->count + EVENT_ROOM >= memory->record_count)
+        batch->loop->is_full = true;
+}
+
 static void on_request(smw_server *server, const smw_request *request, void *user)
 {
     (void)server;
@@ -85,9 +95,7 @@ static void on_request(smw_server *server, const smw_request *request, void *use
     add_record(batch, request->exchange, request->token, batch->words_used);
     batch->words_used += SMW_W_COUNT;
     batch->requests++;
-    if (batch->requests == batch->limit ||
-        batch->memory.word_count - batch->words_used < SMW_W_COUNT)
-        batch->loop->is_full = true;
+    note_room(batch);
 }
 
 static void on_writable(smw_server *server, uint64_t exchange, void *user)
@@ -193,6 +201,7 @@ static void begin(smw_batch *batch)
     loop_begin_turn(batch->loop);
     batch->requests = 0;
     batch->words_used = 0;
+    note_room(batch);
 }
 
 int smw_turn(smw_batch *batch, int64_t timeout_ms, uint32_t limit, const char *outbox,
@@ -203,8 +212,7 @@ int smw_turn(smw_batch *batch, int64_t timeout_ms, uint32_t limit, const char *o
     if (shared->count != 0) return SMW_EBUSY;
     int result = smw_flush(batch, outbox, length);
     if (result != 0) return result;
-    size_t most = batch->memory.record_count - EVENT_ROOM;
-    batch->limit = limit == 0 ? 1 : limit < most ? limit : most;
+    batch->limit = limit == 0 ? 1 : limit;
     int64_t deadline = timeout_ms > 0 ? loop_deadline(timeout_ms) : 0;
     /* What needs nothing from Python (a new connection, half a request, a finished
      * send) does not end the turn. */

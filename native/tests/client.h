@@ -11,7 +11,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <sys/poll.h> /* not <poll.h>: the core has a file of that name */
+#include <poll.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>

@@ -273,10 +273,11 @@ static void test_a_stopped_server_closes_what_owes_nothing_and_answers_the_rest(
     EXPECT(s.loop, &busy,
            "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
     EXPECT_END(s.loop, &busy);
+    client_close(&busy); /* which the server's lingering close waits for */
+    site_waits_for(&s, 0);
     CHECK_INT(smw_server_connections(s.server), 0);
     CHECK_INT(smw_loop_run(s.loop, SMW_RUN_DEFAULT), 0);
     client_close(&idle);
-    client_close(&busy);
     site_close(&s);
 }
 
