@@ -71,7 +71,6 @@ class TurnSelector(selectors.BaseSelector):
         self._loop: Loop | None = None
         self._outbox = b""  # handed to C, and not known to be taken
         self._batch: Iterator[int] | None = None  # what is left of an unfinished walk
-        self._was_called = False  # C, other than by a turn
         # What an exception has met: exchange, token, and the response if there was one.
         self._interrupted: tuple[int, int, Response | None] | None = None
         # Connections with an answer that is not complete: what is behind it in this
@@ -111,12 +110,6 @@ class TurnSelector(selectors.BaseSelector):
             deadline = perf_counter() + milliseconds / 1000
         has_work = self._work_detector()
         while True:
-            if self._was_called:
-                # A direct call of a handler may have left records of its own.
-                self._was_called = False
-                if self.native.shared[_COUNT]:
-                    self._walk(self.native.shared[_COUNT], ready)
-                    milliseconds = 0
             outbox = self._take_outbox()
             self.turn += 1  # before C reuses what the last requests were read from
             count = check(turn(milliseconds, self._limit, outbox, len(outbox)))
@@ -299,7 +292,6 @@ class TurnSelector(selectors.BaseSelector):
 
     def flush(self) -> None:
         """Scatter the outbox now."""
-        self._was_called = True
         self.native.flush(self._take_outbox())
         self._outbox = b""
 

@@ -49,7 +49,7 @@ static void watch_again(conn *c)
     if (c->is_blocked) events |= POLL_WRITE;
     /* It can fail for want of kernel memory alone: then nothing more would ever be
      * heard of this connection. */
-    if (loop_watch(c->loop, &c->watch, events) != 0) conn_close(c);
+    if (loop_watch(c->loop, &c->watch, events) != 0) conn_break(c);
 }
 
 static void on_ready(smw_loop *loop, watch *w, unsigned events)
@@ -58,9 +58,9 @@ static void on_ready(smw_loop *loop, watch *w, unsigned events)
     if (events & POLL_WRITE && c->is_blocked) {
         c->is_blocked = false;
         flush(c);
-        if (c->is_closed) return;
+        if (conn_is_gone(c)) return;
         watch_again(c);
-        if (c->is_closed) return;
+        if (conn_is_gone(c)) return;
         if (buf_length(&c->out) == 0) c->protocol->on_drained(c);
         if (c->is_closed) return;
     }
@@ -84,6 +84,10 @@ static void on_turn(smw_loop *loop, task *t)
     (void)loop;
     conn *c = list_entry(t, conn, task);
     if (c->is_closed) return;
+    if (c->is_broken) {
+        conn_close(c);
+        return;
+    }
     /* Finishing, input waits until the output has left: the end of the one must not
      * cut off the other. */
     if (c->is_lingering)
@@ -146,7 +150,7 @@ static size_t send_now(conn *c, const char *data, size_t length)
     ssize_t count = c->transport->write(c->watch.fd, data, length);
     if (count == -EINTR) count = -EAGAIN;
     if (count < 0 && count != -EAGAIN) {
-        conn_close(c);
+        conn_break(c);
         return 0;
     }
     if (count < (ssize_t)length) {
@@ -170,10 +174,10 @@ static void start_linger(conn *c)
 
 static void flush(conn *c)
 {
-    if (c->is_closed || c->corks > 0 || c->is_blocked) return;
+    if (conn_is_gone(c) || c->corks > 0 || c->is_blocked) return;
     if (buf_length(&c->out) > 0) {
         size_t sent = send_now(c, buf_data(&c->out), buf_length(&c->out));
-        if (c->is_closed) return;
+        if (conn_is_gone(c)) return;
         if (sent > 0) buf_consume(&c->out, &c->loop->pool, sent);
     }
     if (c->is_finishing && !c->is_lingering && buf_length(&c->out) == 0) start_linger(c);
@@ -181,9 +185,9 @@ static void flush(conn *c)
 
 char *conn_reserve(conn *c, size_t length)
 {
-    if (c->is_closed) return NULL;
+    if (conn_is_gone(c)) return NULL;
     char *room = buf_reserve(&c->out, &c->loop->pool, length);
-    if (room == NULL) conn_close(c);
+    if (room == NULL) conn_break(c);
     return room;
 }
 
@@ -211,16 +215,16 @@ size_t conn_write_some(conn *c, const char *data, size_t length, size_t high_wat
     c->corks = 0;
     flush(c);
     c->corks = corks;
-    if (c->is_closed) return 0;
+    if (conn_is_gone(c)) return 0;
     if (buf_length(&c->out) == 0 && !c->is_blocked) {
         taken = send_now(c, data, length);
-        if (c->is_closed) return 0;
+        if (conn_is_gone(c)) return 0;
     }
     size_t queued = buf_length(&c->out);
     size_t room = queued < high_water ? high_water - queued : 0;
     size_t rest = length - taken < room ? length - taken : room;
     if (buf_append(&c->out, &c->loop->pool, data + taken, rest) != 0) {
-        conn_close(c);
+        conn_break(c);
         return 0;
     }
     return taken + rest;
@@ -230,7 +234,7 @@ size_t conn_write_some(conn *c, const char *data, size_t length, size_t high_wat
 
 void conn_finish(conn *c)
 {
-    if (c->is_closed || c->is_finishing) return;
+    if (conn_is_gone(c) || c->is_finishing) return;
     c->is_finishing = true;
     conn_pause(c);
     flush(c);
@@ -241,6 +245,14 @@ static void on_linger_over(timer *t)
     conn *c = list_entry(t, conn, linger);
     c->loop->active--; /* the timer's */
     conn_close(c);
+}
+
+void conn_break(conn *c)
+{
+    if (conn_is_gone(c)) return;
+    c->is_broken = true;
+    buf_clear(&c->out, &c->loop->pool);
+    loop_defer(c->loop, &c->task);
 }
 
 void conn_close(conn *c)
@@ -266,7 +278,7 @@ void conn_close(conn *c)
 static conn *find(smw_loop *loop, uint64_t id)
 {
     conn *c = slots_get(&loop->conns, id);
-    return c == NULL || c->is_finishing ? NULL : c;
+    return c == NULL || c->is_finishing || c->is_broken ? NULL : c;
 }
 
 int smw_conn_cork(smw_loop *loop, uint64_t id)
@@ -280,7 +292,7 @@ int smw_conn_cork(smw_loop *loop, uint64_t id)
 int smw_conn_uncork(smw_loop *loop, uint64_t id)
 {
     conn *c = slots_get(&loop->conns, id);
-    if (c == NULL) return SMW_EGONE;
+    if (c == NULL || c->is_broken) return SMW_EGONE;
     conn_uncork(c);
     return 0;
 }

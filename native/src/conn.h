@@ -40,6 +40,7 @@ struct conn {
     bool is_finishing;     /* close once `out` has left */
     bool must_linger;      /* unread input: a plain close would reset the answer */
     bool is_lingering;
+    bool is_broken; /* as good as closed: it will be in the next step */
     bool is_closed;
 };
 
@@ -67,8 +68,8 @@ void conn_uncork(conn *c);
 void conn_cork_for_turn(conn *c);
 void conn_uncork_all(smw_loop *loop);
 
-/* Queue bytes; sends them at once when nothing is corked or queued. 0 or -ENOMEM:
- * the connection cannot keep its promises then, and is closed. */
+/* Queue bytes; sends them at once when nothing is corked or queued. 0 or -ENOMEM: the
+ * connection has gone, or is broken because memory is short. */
 int conn_write(conn *c, const char *data, size_t length);
 
 /* Room in the output, to be followed by `conn_commit`. NULL as above. */
@@ -81,7 +82,17 @@ size_t conn_write_some(conn *c, const char *data, size_t length, size_t high_wat
 /* Close when everything queued has left; input is no longer wanted. */
 void conn_finish(conn *c);
 
+/* Close in the next step: what a write does when it finds the peer gone, so that
+ * nothing is called back from inside of the application's own calls. */
+void conn_break(conn *c);
+
 /* Close now. The struct lives until the end of the step. */
 void conn_close(conn *c);
+
+/* Whether there is nobody to write to any more. */
+static inline bool conn_is_gone(const conn *c)
+{
+    return c->is_closed || c->is_broken;
+}
 
 #endif

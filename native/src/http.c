@@ -157,7 +157,8 @@ static void complete(http_conn *h)
 static http_conn *find(smw_loop *loop, uint64_t id)
 {
     conn *c = conn_at(loop, id);
-    if (c == NULL || c->protocol != &protocol || c->is_finishing) return NULL;
+    if (c == NULL || c->protocol != &protocol) return NULL;
+    if (c->is_finishing || c->is_broken) return NULL;
     http_conn *h = (http_conn *)c;
     uint64_t generation = slot_generation(id);
     return generation >= h->first && generation < h->next ? h : NULL;
@@ -182,7 +183,7 @@ int http_answer(smw_loop *loop, uint64_t id, const smw_answer *answer)
         h->conn.must_linger = true; /* the peer does not know, and may send more */
     }
     int result = write_answer(h, answer);
-    if (result == 0 && !h->is_streaming && !h->conn.is_closed) complete(h);
+    if (result == 0 && !h->is_streaming) complete(h);
     return result;
 }
 
@@ -194,7 +195,7 @@ int64_t http_send(smw_loop *loop, uint64_t id, const char *data, size_t length)
     if (length < h->body_left) return SMW_ERECORD;
     const char *rest = data + (length - h->body_left);
     h->body_left -= conn_write_some(&h->conn, rest, (size_t)h->body_left, HIGH_WATER);
-    if (h->conn.is_closed) return SMW_EGONE;
+    if (conn_is_gone(&h->conn)) return SMW_EGONE;
     h->wants_writable = h->body_left > 0;
     if (h->body_left > 0) return (int64_t)h->body_left;
     complete(h);
@@ -287,7 +288,7 @@ static bool must_wait(const http_conn *h)
 static size_t consume(http_conn *h, char *input, size_t length)
 {
     size_t used = 0;
-    while (used < length && !h->conn.is_closed) {
+    while (used < length && !conn_is_gone(&h->conn)) {
         if (h->discard > 0) {
             used += skip_body(h, length - used);
             continue;
@@ -316,7 +317,7 @@ static size_t consume(http_conn *h, char *input, size_t length)
 static void keep(http_conn *h, const char *data, size_t length)
 {
     conn *c = &h->conn;
-    if (c->is_closed || c->is_finishing) return;
+    if (conn_is_gone(c) || c->is_finishing) return;
     if (h->takes_no_more) length = 0;
     if (buf_append(&c->in, &c->loop->pool, data, length) != 0) conn_close(c);
 }
@@ -345,7 +346,7 @@ static ssize_t read_into(http_conn *h, char *place, size_t room)
     ssize_t count = conn_read(c, place + held, room < READ_MOST ? room : READ_MOST);
     if (count == 0) on_end_of_input(h);
     if (count < 0 && count != -EAGAIN) conn_close(c);
-    if (c->is_closed || c->is_finishing) return -1;
+    if (conn_is_gone(c) || c->is_finishing) return -1;
     return (ssize_t)held + (count > 0 ? count : 0);
 }
 
@@ -374,7 +375,7 @@ static void on_input(conn *c)
     h->input_end = place + used;
     keep(h, place + used, (size_t)length - used);
     h->is_held = must_wait(h) && used < (size_t)length;
-    if (c->is_closed || c->is_finishing || !is_idle(h)) return;
+    if (conn_is_gone(c) || c->is_finishing || !is_idle(h)) return;
     /* Nobody will announce again what is here already. */
     if (h->is_held || c->is_readable) loop_defer(loop, &c->task);
 }
@@ -401,7 +402,7 @@ static void on_settle(smw_loop *loop, task *t)
 {
     http_conn *h = list_entry(t, http_conn, settle);
     conn *c = &h->conn;
-    if (c->is_closed || c->is_finishing || h->next - h->first < 2) return;
+    if (conn_is_gone(c) || c->is_finishing || h->next - h->first < 2) return;
     const char *input = h->current.next->input;
     buf held = c->in;
     c->in = (buf){0};
@@ -416,7 +417,7 @@ static void on_settle(smw_loop *loop, task *t)
     h->scanned = 0;
     h->is_held = true;
     h->current.next = NULL;
-    if (result != 0) conn_close(c);
+    if (result != 0) conn_break(c);
 }
 
 /* ---- the connection ---- */

@@ -171,7 +171,7 @@ static int scatter(smw_loop *loop, const char *outbox, size_t length)
             result = http_answer(loop, record.exchange, &answer);
             /* Out of memory, or an answer out of turn (a mistake of Python's side):
              * that connection alone pays for it. */
-            if (result == SMW_EORDER) conn_close(c);
+            if (result == SMW_EORDER) conn_break(c);
             if (result == SMW_EORDER || result == -ENOMEM) result = 0;
         }
         outbox += record.head_length + body;
@@ -218,8 +218,7 @@ int smw_turn(smw_batch *batch, int64_t timeout_ms, uint32_t limit, const char *o
      * send) does not end the turn. */
     for (;;) {
         begin(batch);
-        /* Scattering may have found that a peer has gone: that is a record already. */
-        result = loop_step(loop, shared->count != 0 ? 0 : timeout_ms);
+        result = loop_step(loop, timeout_ms);
         if (result < 0 || shared->count != 0 || loop->was_woken || timeout_ms == 0) break;
         if (timeout_ms > 0) {
             timeout_ms = deadline - loop_clock();

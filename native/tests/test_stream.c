@@ -189,7 +189,7 @@ static void test_writing_after_the_peer_has_left_ends_in_a_close(void)
     int result = 0;
     for (int i = 0; i < 100 && result == 0; i++) result = say(conn, "x");
     CHECK_INT(result, SMW_EGONE);
-    CHECK_INT(closed, 1);
+    CHECK_INT(closed, 0); /* nothing is called back from inside a call */
     check_gone(conn);
     run_a_while(loop);
     CHECK_INT(closed, 1);
