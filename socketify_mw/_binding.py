@@ -5,6 +5,7 @@ away: connections, exchanges and timers are named by numbers that C checks.
 """
 
 import os
+from array import array
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -37,7 +38,7 @@ W_QUERY: int = lib.SMW_W_QUERY
 W_QUERY_END: int = lib.SMW_W_QUERY_END
 W_FIELDS: int = lib.SMW_W_FIELDS
 W_ALLOW: int = lib.SMW_W_ALLOW
-W_PARAMS: int = lib.SMW_W_PARAMS
+MAX_PARAMS: int = lib.SMW_MAX_PARAMS
 W_PARAM: int = lib.SMW_W_PARAM
 W_COUNT: int = lib.SMW_W_COUNT
 W_ODD: int = lib.SMW_W_ODD
@@ -134,7 +135,9 @@ class Native:
     def __init__(self) -> None:
         self._loop = new_loop()
         self._arena = ffi.new("char[]", _ARENA)
-        self._words = ffi.new("uint32_t[]", _REQUESTS * W_COUNT)
+        # An array: its items are read more cheaply than those of other buffers.
+        self.words = array("I", bytes(4 * _REQUESTS * W_COUNT))
+        self._words = ffi.from_buffer("uint32_t[]", self.words, require_writable=True)
         self._records = ffi.new("uint64_t[]", _RECORDS * 3)
         self._shared = ffi.new("smw_shared *")
         memory = ffi.new(
@@ -155,7 +158,6 @@ class Native:
             self.close()
             raise OSError(error, os.strerror(error))
         self.arena = ffi.buffer(self._arena)
-        self.words = memoryview(ffi.buffer(self._words)).cast("I")
         self.shared = memoryview(ffi.buffer(self._shared)).cast("Q")
         self.turn: Callable[[int, int, bytes, int], int]
         self.turn = partial(lib.smw_turn, self._batch)

@@ -9,6 +9,7 @@ from urllib.parse import unquote, unquote_plus
 
 from ._binding import (
     FIELD_WORDS,
+    MAX_PARAMS,
     METHODS,
     W_COUNT,
     W_FIELDS,
@@ -18,7 +19,6 @@ from ._binding import (
     W_METHOD_END,
     W_ODD,
     W_PARAM,
-    W_PARAMS,
     W_PATH,
     W_PATH_END,
     W_QUERY,
@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from .route import Route
 
 
+# Where the words of a route parameter begin, by its position.
+_PARAM_WORDS: dict[int | str, int] = {i: W_PARAM + 2 * i for i in range(MAX_PARAMS)}
+
+
 class _Bytes(Protocol):
     def __getitem__(self, part: slice) -> bytes: ...
 
@@ -45,7 +49,7 @@ class View(Protocol):
     @property
     def arena(self) -> _Bytes: ...
     @property
-    def words(self) -> "Sequence[int] | memoryview[int]": ...
+    def words(self) -> "Sequence[int]": ...
 
 
 class _Copy:
@@ -66,7 +70,7 @@ class _Preserved:
 
     __slots__ = ("arena", "turn", "words")
 
-    def __init__(self, turn: int, arena: _Copy, words: list[int]) -> None:
+    def __init__(self, turn: int, arena: _Copy, words: "Sequence[int]") -> None:
         self.turn = turn
         self.arena: _Bytes = arena
         self.words: Sequence[int] = words
@@ -95,7 +99,7 @@ class Request:
         view = self._live()
         if type(view) is not _Preserved:
             base = self._base
-            words = list(view.words[base : base + W_COUNT])
+            words = view.words[base : base + W_COUNT]
             start = words[W_HEAD]
             head = _Copy(start, view.arena[start : words[W_HEAD_END]])
             self._view = _Preserved(self._turn, head, words)
@@ -134,12 +138,9 @@ class Request:
             return self._find_header(lower_case_header)
         words = view.words
         start = words[place]
-        if not start:
-            return None
-        end = words[place + 1]
-        if end == W_ODD:
-            return self._search_header(lower_case_header)
-        return view.arena[start:end].decode()
+        if start > W_ODD:
+            return view.arena[start : words[place + 1]].decode()
+        return self._search_header(lower_case_header) if start else None
 
     def get_query(self, key: str) -> str | None:
         """Return the first value of a query parameter, percent-decoded, or None.
@@ -155,6 +156,10 @@ class Request:
         if not start:
             return None
         query = view.arena[start : words[base + W_QUERY_END]].decode()  # ASCII
+        # One plain pair, as in most queries, needs no more than this.
+        name, _, value = query.partition("=")
+        if name == key and value.isalnum():
+            return value
         for pair in query.split("&"):
             name, _, value = pair.partition("=")
             if name == key or (
@@ -168,20 +173,19 @@ class Request:
 
         Bytes that are not UTF-8 become U+FFFD.
         """
-        if type(index) is str:
-            names = self._route.parameters
-            if index not in names:
-                return None
-            index = names.index(index)
         view = self._view
         if view.turn != self._turn:
             raise _expired()
+        try:
+            place = self._base + _PARAM_WORDS[index]
+        except KeyError:
+            names = self._route.parameters
+            return self.get_parameter(names.index(index)) if index in names else None
         words = view.words
-        base = self._base
-        if not 0 <= index < words[base + W_PARAMS]:  # type: ignore[operator]
+        start = words[place]
+        if not start:
             return None
-        place = base + W_PARAM + 2 * index  # type: ignore[operator]
-        text = view.arena[words[place] : words[place + 1]].decode()  # ASCII
+        text = view.arena[start : words[place + 1]].decode()  # ASCII
         return unquote(text) if "%" in text else text
 
     def _live(self) -> View:

@@ -187,12 +187,12 @@ enum {
     SMW_W_MINOR,       /* of HTTP/1.x */
     SMW_W_ALLOW,       /* on a miss: bit per method that would have matched */
     SMW_W_PARAMS,      /* number of parameters */
-    SMW_W_PARAM,       /* first of SMW_MAX_PARAMS pairs */
+    SMW_W_PARAM,       /* first of SMW_MAX_PARAMS pairs; the rest of them are 0 */
     SMW_MAX_PARAMS = 16,
     SMW_W_KNOWN = SMW_W_PARAM + 2 * SMW_MAX_PARAMS, /* one pair per numbered field */
     SMW_KNOWN_FIELDS = 36,
     SMW_W_COUNT = SMW_W_KNOWN + 2 * SMW_KNOWN_FIELDS,
-    SMW_W_ODD = 1, /* as a pair's end: the field came twice, or is not ASCII */
+    SMW_W_ODD = 1, /* as a pair's start: the field came twice, or is not ASCII */
 };
 
 /* Words that C and Python share, so that an exception between two instructions

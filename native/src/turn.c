@@ -45,14 +45,13 @@ static void put_pair(uint32_t *words, const char *memory, smw_str slice)
 
 static void put_fields(uint32_t *known, const char *memory, const smw_request *request)
 {
-    memset(known, 0, 2 * SMW_KNOWN_FIELDS * sizeof *known);
     for (size_t i = 0; i < request->field_count; i++) {
         const smw_field *field = &request->fields[i];
         if (field->known < 0) continue;
         uint32_t *pair = known + 2 * field->known;
         bool is_odd = pair[0] != 0 || !field->is_ascii;
         put_pair(pair, memory, field->value);
-        if (is_odd) pair[1] = SMW_W_ODD;
+        if (is_odd) pair[0] = SMW_W_ODD;
     }
 }
 
@@ -72,6 +71,8 @@ static void put_words(uint32_t *words, const char *memory, const smw_request *re
     words[SMW_W_MINOR] = (uint32_t)request->minor;
     words[SMW_W_ALLOW] = request->allow;
     words[SMW_W_PARAMS] = (uint32_t)request->param_count;
+    /* Parameters and numbered fields, which stand behind them. */
+    memset(words + SMW_W_PARAM, 0, (SMW_W_COUNT - SMW_W_PARAM) * sizeof *words);
     for (size_t i = 0; i < request->param_count; i++)
         put_pair(words + SMW_W_PARAM + 2 * i, memory, request->params[i]);
     put_fields(words + SMW_W_KNOWN, memory, request);

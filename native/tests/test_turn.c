@@ -265,7 +265,7 @@ static void test_the_words_of_a_request_read_back_right(void)
         else if (strcmp(name, "origin") == 0)
             CHECK(words[pair] != 0 && words[pair + 1] == words[pair]); /* there, empty */
         else if (strcmp(name, "accept") == 0 || strcmp(name, "referer") == 0)
-            CHECK_INT(words[pair + 1], SMW_W_ODD);
+            CHECK_INT(words[pair], SMW_W_ODD);
         else
             CHECK(words[pair] == 0 && words[pair + 1] == 0);
     }
