@@ -35,11 +35,14 @@ lint: .venv/ready
 types: .venv/ready
 	$(BIN)/mypy
 
-# With AddressSanitizer and UndefinedBehaviorSanitizer.
+# With AddressSanitizer and UndefinedBehaviorSanitizer, on each back end.
 test-c: .venv/ready
-	$(BIN)/cmake -S . -B build/test -DCMAKE_C_COMPILER="$(CC)" -DSMW_WERROR=ON
-	$(BIN)/cmake --build build/test -j 2
-	$(BIN)/ctest --test-dir build/test --output-on-failure
+	for poll in epoll poll; do \
+		$(BIN)/cmake -S . -B build/test-$$poll -DCMAKE_C_COMPILER="$(CC)" \
+			-DSMW_WERROR=ON -DSMW_POLL=$$poll && \
+		$(BIN)/cmake --build build/test-$$poll -j 2 && \
+		$(BIN)/ctest --test-dir build/test-$$poll --output-on-failure || exit 1; \
+	done
 
 test-py: build
 	$(BIN)/python -m pytest

@@ -168,8 +168,8 @@ class TurnSelector(selectors.BaseSelector):
         try:
             self._serve(batch, ready)
         finally:
-            # Not in the function of the loop: in CPython 3.13 a jump back to the head of
-            # a loop, where signals are looked for, may be outside of its `try`.
+            # Not in `_serve` itself: CPython 3.13 leaves some jumps back to the head of
+            # a loop, where it looks for signals, outside of a `try` around the loop.
             self.is_walking = False
         self._batch = None
         spent = perf_counter() - started

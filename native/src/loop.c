@@ -271,7 +271,6 @@ smw_loop *smw_loop_new(void)
 {
     smw_loop *loop = calloc(1, sizeof *loop);
     if (loop == NULL) return NULL;
-    loop->poll.fd = -1;
     loop->wakeup.fd = -1;
     loop->wakeup_writer = -1;
     timer_wheel_init(&loop->timers, loop_clock());

@@ -5,13 +5,16 @@
 #ifndef SMW_POLL_H
 #define SMW_POLL_H
 
-#if !defined(SMW_POLL_EPOLL)
+/* The build may choose one; else the best that the system has. */
+#if !defined(SMW_POLL_EPOLL) && !defined(SMW_POLL_POLL)
 #if defined(__linux__)
 #define SMW_POLL_EPOLL 1
 #else
-#error "no readiness back end for this system yet"
+#define SMW_POLL_POLL 1
 #endif
 #endif
+
+#include <stddef.h>
 
 enum {
     POLL_READ = 1,
@@ -25,9 +28,21 @@ typedef struct poll_event {
     unsigned events; /* an error is reported as POLL_READ | POLL_WRITE: try and see */
 } poll_event;
 
+#if defined(SMW_POLL_EPOLL)
 typedef struct poller {
     int fd;
 } poller;
+#else
+typedef struct poller {
+    struct pollfd *fds; /* the first `count` are watched, in no order */
+    void **data;        /* beside them */
+    size_t *places;     /* by descriptor: its place in `fds` */
+    size_t count;
+    size_t capacity;
+    size_t place_count;
+    size_t next; /* where the next look begins: everybody is first at times */
+} poller;
+#endif
 
 /* 0 or -errno. */
 int poll_open(poller *p);
