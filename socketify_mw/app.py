@@ -5,6 +5,7 @@ import inspect
 import logging
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -196,18 +197,20 @@ def _miss(res: Response, req: Request) -> None:
 @contextmanager
 def _signals(loop: Loop, stop: Callable[[], None]) -> Iterator[None]:
     """Let SIGINT and SIGTERM call `stop`; impossible, and left out, in a thread."""
-    installed = []
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, stop)
     try:
-        for number in _SIGNALS:
-            try:
-                loop.add_signal_handler(number, stop)
-            except (RuntimeError, ValueError):
-                break
-            installed.append(number)
         yield
     finally:
-        for number in installed:
-            loop.remove_signal_handler(number)
+        for number, handler in before.items():
+            if not loop.is_closed():
+                loop.remove_signal_handler(number)
+            if handler is not None:  # None: it was not set by Python
+                signal.signal(number, handler)
 
 
 @contextmanager

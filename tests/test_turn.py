@@ -314,3 +314,18 @@ def test_the_switch_interval_is_restored_after_an_exception():
     with pytest.raises(SystemExit):
         app.run()
     assert sys.getswitchinterval() == before
+
+
+def test_the_programs_own_signal_handlers_are_restored():
+    def own(number, frame):
+        pass
+
+    before = signal.signal(signal.SIGTERM, own)
+    try:
+        app = App()
+        app._loop.call_soon(os.kill, os.getpid(), signal.SIGTERM)
+        app.run()
+        assert signal.getsignal(signal.SIGTERM) is own
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGTERM, before)
