@@ -13,13 +13,17 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 build: $(EXTENSION)
 
-.venv/ready: requirements-dev.txt
+.venv/build:
 	@sh scripts/check_machine.sh "$(PYTHON)" "$(CC)"
 	"$(PYTHON)" -m venv .venv
+	$(PIP) install -q 'setuptools>=77' 'cffi>=1.17'
+	@touch $@
+
+.venv/ready: .venv/build requirements-dev.txt
 	$(PIP) install -q -r requirements-dev.txt
 	@touch $@
 
-$(EXTENSION): .venv/ready $(NATIVE) setup.py build_native.py pyproject.toml
+$(EXTENSION): .venv/build $(NATIVE) setup.py build_native.py pyproject.toml
 	$(PIP) install -q --no-build-isolation --no-deps -e .
 	@touch $@
 
@@ -27,6 +31,7 @@ demo: build
 	$(BIN)/python examples/hello.py $(PORT)
 
 test: lint types test-c test-py test-other-pythons
+	@echo "All tests have passed."
 
 lint: .venv/ready
 	$(BIN)/ruff check .
@@ -44,7 +49,7 @@ test-c: .venv/ready
 		$(BIN)/ctest --test-dir build/test-$$poll --output-on-failure || exit 1; \
 	done
 
-test-py: build
+test-py: .venv/ready build
 	$(BIN)/python -m pytest
 
 # One wheel for all: that is what abi3 promises.
@@ -65,7 +70,7 @@ fuzz: .venv/ready
 			build/fuzz/corpus/$$name native/fuzz/corpus/$$name || exit 1; \
 	done
 
-bench: build
+bench: .venv/ready build
 	$(BIN)/python benchmarks/run.py $(BENCH)
 
 format: .venv/ready

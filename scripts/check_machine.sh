@@ -12,7 +12,7 @@ lacks() {
 
 if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
     lacks "Python 3.11 or later (as '$python'; another one: make PYTHON=...)" \
-        python3 python3
+        python3.11 python3.11
 else
     "$python" -c 'import ensurepip, venv' 2>/dev/null ||
         lacks "Python's venv module" python3-venv python3

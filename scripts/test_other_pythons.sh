@@ -34,6 +34,6 @@ for version in "$@"; do
         --force-reinstall --no-deps "$wheel"
     # Away from the checkout, so that the installed wheel is what is tested.
     root=$PWD
-    (cd "$root/tests" && "$root/$environment/bin/python" -P -m pytest -q \
+    (cd "$root/tests" && "$root/$environment/bin/python" -P -m pytest -q -rs \
         -c "$root/pyproject.toml" --rootdir "$root" "$root/tests")
 done

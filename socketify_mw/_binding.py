@@ -187,7 +187,7 @@ class Native:
         return read_stats(self._loop)
 
     def new_server(self) -> "NativeServer":
-        return NativeServer(self._loop)
+        return NativeServer(self)
 
     def close(self) -> None:
         """Close everything of the loop. The memory stays readable."""
@@ -207,12 +207,19 @@ def _nothing() -> None:
 
 
 class NativeServer:
-    """An HTTP server of a native loop. It must not be used after the loop's close."""
+    """An HTTP server of a native loop. Used after the loop's close: RuntimeError."""
 
-    def __init__(self, loop: Any) -> None:
-        self._server = lib.smw_server_new(loop, ffi.NULL)
-        if self._server == ffi.NULL:
+    def __init__(self, native: Native) -> None:
+        self._native = native
+        self._pointer = lib.smw_server_new(native._loop, ffi.NULL)
+        if self._pointer == ffi.NULL:
             raise MemoryError("no memory for a server")
+
+    @property
+    def _server(self) -> Any:
+        if self._native._loop == ffi.NULL:
+            raise RuntimeError("Event loop is closed")  # which freed the server
+        return self._pointer
 
     def route(self, method: str, pattern: str, token: int) -> None:
         data = pattern.encode()

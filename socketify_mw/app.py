@@ -1,7 +1,6 @@
 """App: routes, listeners, and running until stopped."""
 
 import asyncio
-import inspect
 import logging
 import signal
 import sys
@@ -17,7 +16,7 @@ from .errors import NativeError, RouteError
 from .loop import Loop, thread_loop
 from .request import Request
 from .response import Response
-from .route import Handler, Route
+from .route import PATTERN_RULES, Handler, Route
 
 logger = logging.getLogger("socketify_mw")
 
@@ -56,6 +55,7 @@ class App:
         self._loop = thread_loop()
         self._server = self._loop.new_server()
         self._is_closing = False
+        self._is_listening = False
         self._grace = GRACE
         self._server.miss(self._loop.add_route(Route(self, "ANY", "*", _miss)))
 
@@ -103,20 +103,11 @@ class App:
 
     def _route(self, method: str, path: str, handler: Handler) -> Self:
         route = Route(self, method, path, handler)
-        if not callable(handler):
-            raise RouteError(f"{method} {path}: {handler!r} is not callable")
-        if inspect.iscoroutinefunction(handler):
-            raise RouteError(
-                f"{route}: coroutine handlers are not supported yet; use `def`"
-            )
         token = self._loop.add_route(route)
         try:
-            self._server.route(method, path, token)
+            self._server.route(method, route.pattern, token)
         except NativeError as error:
-            raise RouteError(
-                f"{route}: {error}. A path begins with '/'; a segment may be ':name', "
-                "the last one may be '*'; at most 16 parameters; no route twice"
-            ) from None
+            raise RouteError(f"{route}: {error}. {PATTERN_RULES}") from None
         return self
 
     # ---- serving ----
@@ -139,20 +130,41 @@ class App:
 
         Raises OSError when the address cannot be had.
         """
-        real = self._server.listen(host, port or 0, backlog, reuse_port)
+        self._check_open()
+        if port is not None and (type(port) is not int or not 0 <= port <= 65535):
+            raise ValueError(f"a port is a number from 0 to 65535, not {port!r}")
+        if handler is not None and not callable(handler):
+            raise TypeError(f"the handler of listen, {handler!r}, is not callable")
+        try:
+            real = self._server.listen(host, port or 0, backlog, reuse_port)
+        except OSError as error:
+            where = f"port {port or 0} of {host or 'every address'}"
+            raise OSError(error.errno, f"{error.strerror} ({where})") from None
+        self._is_listening = True
         if handler is not None:
             handler(ListenConfig(real, host))
         return self
 
     def run(self, *, switch_interval: float | None = SWITCH_INTERVAL) -> None:
-        """Serve until SIGINT, SIGTERM or `close()`.
+        """Serve until SIGINT, SIGTERM or `close()`, which close the app for good.
 
         switch_interval: seconds after which a computing thread must give up the GIL
             (`sys.setswitchinterval`, so it holds for the whole process); it is set
             while the app runs and restored after it. None, or a smaller interval in
             force, leaves it alone.
+
+        An exception that is no `Exception` (KeyboardInterrupt, SystemExit) ends it too;
+        then it may be called again, and goes on where it was.
         """
+        self._check_open()
         loop = self._loop
+        if loop.is_running() or asyncio._get_running_loop() is not None:
+            raise RuntimeError(
+                "an event loop is running in this thread already: call run() from "
+                "plain code, not from a handler or a coroutine"
+            )
+        if not self._is_listening:
+            logger.warning("the app runs without listening: call listen() before run()")
         with _signals(loop, self.close), _interval(switch_interval):
             try:
                 loop.run_forever()
@@ -163,16 +175,22 @@ class App:
                     loop.turns.finish()
 
     def close(self) -> None:
-        """Stop listening, answer what is in flight, and end `run`.
+        """Stop listening, answer what is in flight, and end `run`; from any thread.
 
         A second call does not wait for slow clients any longer.
         """
-        if self._is_closing:
+        if self._loop.is_running() and asyncio._get_running_loop() is not self._loop:
+            self._loop.call_soon_threadsafe(self.close)
+        elif self._is_closing:
             self._grace = 0.0
-            return
-        self._is_closing = True
-        self._server.stop()
-        self._loop.stop()
+        else:
+            self._is_closing = True
+            self._server.stop()
+            self._loop.stop()
+
+    def _check_open(self) -> None:
+        if self._is_closing:
+            raise RuntimeError("this app was closed: make a new App")
 
     async def _finish(self) -> None:
         """Wait until every connection was told the end, or the grace is over."""

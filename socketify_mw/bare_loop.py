@@ -38,6 +38,7 @@ class BareLoop:
         self._timers: dict[int, int] = {}  # callback numbers by timer
         self._watches: dict[int, int] = {}  # and by descriptor
         self._error: BaseException | None = None
+        self._is_running = False
 
     def run(self, mode: int = DEFAULT) -> bool:
         """Run callbacks: until nothing is left or `stop()` (DEFAULT), for one wait
@@ -45,9 +46,16 @@ class BareLoop:
 
         Returns whether something is left to wait for.
         """
-        # Signal handlers of Python have run when a signal cut the wait short.
-        while (result := lib.smw_loop_run(self._pointer(), mode)) == EINTR:
-            self._raise()
+        pointer = self._pointer()
+        if self._is_running:
+            raise RuntimeError("a callback cannot run the loop that runs it")
+        self._is_running = True
+        try:
+            # Signal handlers of Python have run when a signal cut the wait short.
+            while (result := lib.smw_loop_run(pointer, mode)) == EINTR:
+                self._raise()
+        finally:
+            self._is_running = False
         self._raise()
         return bool(check(result))
 
@@ -143,6 +151,8 @@ class BareLoop:
 
     def close(self) -> None:
         """Close everything. Further use raises RuntimeError; a second close is fine."""
+        if self._is_running:
+            raise RuntimeError("a callback cannot close the loop that runs it")
         pointer, self._loop = self._loop, ffi.NULL
         lib.smw_loop_free(pointer)  # connections still report their closing
         for user in [user for user, (loop, _) in _kept.items() if loop is self]:

@@ -7,6 +7,7 @@ its own descriptors.
 
 import asyncio
 import atexit
+import inspect
 import logging
 import math
 import selectors
@@ -202,11 +203,12 @@ class TurnSelector(selectors.BaseSelector):
                 request._base = base
                 request._route = route = routes[token]
                 try:
-                    route.handler(response, request)
+                    result = route.handler(response, request)
                 except Exception:
                     self._fail(response, route)
+                    continue
                 if response._head is not _DONE:
-                    self._unanswered(response, route)
+                    self._unanswered(response, route, result)
         except BaseException:
             # KeyboardInterrupt, SystemExit: the next select answers the request that it
             # met, and goes on with those behind it in `_batch`. Nothing is done here
@@ -243,8 +245,12 @@ class TurnSelector(selectors.BaseSelector):
             logger.exception("%s raised", route)
             response._fail()
 
-    def _unanswered(self, response: Response, route: "Route") -> None:
-        logger.error("%s returned without an answer", route)
+    def _unanswered(self, response: Response, route: "Route", result: object) -> None:
+        if inspect.iscoroutine(result):
+            result.close()  # or Python would warn that it was never awaited
+            logger.error("%s returned a coroutine: use `def`", route)
+        else:
+            logger.error("%s returned without an answer: call res.end() in it", route)
         response._fail()
 
     def _settle(self) -> None:
@@ -260,9 +266,9 @@ class TurnSelector(selectors.BaseSelector):
                 response._exchange = exchange
                 response._outbox = self
                 response._head = None
-            if response._head is not _DONE:
-                self.bodies.pop(exchange, None)
-                response._fail()
+            if response._head is not _DONE and exchange in self.bodies:
+                del self.bodies[exchange]
+            response._fail()
         if exchange in self.bodies:
             self.send_body(exchange)
         self._interrupted = None

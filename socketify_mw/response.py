@@ -65,7 +65,9 @@ class Head:
         return block
 
 
-_DONE: Final = Head()  # in place of a head: the answer has been committed
+# In place of a head: the answer was committed, or the server gave its own.
+_DONE: Final = Head()
+_FAILED: Final = Head()
 
 
 class Response:
@@ -187,9 +189,11 @@ class Response:
 
     def _fail(self) -> None:
         """Answer 500 in place of whatever was said so far."""
-        if self._head is not _DONE:
-            self._head = None
-            self.write_status(500).end("Internal Server Error")
+        if self._head is _DONE or self._head is _FAILED:
+            return
+        self._head = None
+        self.write_status(500).end("Internal Server Error")
+        self._head = _FAILED
 
     def _open_head(self) -> Head:
         head = self._head
@@ -197,6 +201,11 @@ class Response:
             head = self._head = Head()
         elif head is _DONE:
             raise RuntimeError("this response has been ended already")
+        elif head is _FAILED:
+            raise RuntimeError(
+                "the server has answered this request with 500, because its handler "
+                "raised or returned without an answer: answer before it returns"
+            )
         return head
 
 

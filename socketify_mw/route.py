@@ -1,7 +1,11 @@
-"""Route: what a request's token stands for."""
+"""Route: what a request's token stands for, checked when it is registered."""
 
+import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from .errors import RouteError
 
 if TYPE_CHECKING:
     from .app import App
@@ -10,6 +14,15 @@ if TYPE_CHECKING:
 
 Handler = Callable[["Response", "Request"], object]
 
+PATTERN_RULES = (
+    "A pattern begins with '/', and has neither query nor fragment; a segment may be "
+    "':name', the last one may be '*'; at most 16 parameters, each name once; the same "
+    "method and pattern once"
+)
+
+# What may stand in a pattern as it is. The rest is percent-encoded, as clients do.
+_PLAIN = "".join(map(chr, range(0x21, 0x7F)))
+
 
 class Route:
     """A handler with the method and the pattern that it was registered for."""
@@ -17,14 +30,41 @@ class Route:
     __slots__ = ("app", "handler", "method", "parameters", "pattern")
 
     def __init__(self, app: "App", method: str, pattern: str, handler: Handler) -> None:
+        if not isinstance(pattern, str):
+            raise RouteError(f"{method}: the pattern {pattern!r} is not a str")
         self.app = app
         self.method = method
-        self.pattern = pattern
+        self.pattern = quote(pattern, safe=_PLAIN)
         self.handler = handler
-        self.parameters = [
-            part[1:] for part in pattern.split("/") if part.startswith(":")
-        ]
+        segments = self.pattern.split("/")
+        self.parameters = [part[1:] for part in segments if part.startswith(":")]
+        self._check_pattern(segments)
+        self._check_handler()
 
     def __str__(self) -> str:
         function = getattr(self.handler, "__qualname__", repr(self.handler))
         return f"{self.method} {self.pattern} ({function})"
+
+    def _check_pattern(self, segments: list[str]) -> None:
+        has_stray_star = any("*" in part and part != "*" for part in segments)
+        has_twin = len(set(self.parameters)) < len(self.parameters)
+        if "?" in self.pattern or "#" in self.pattern or has_stray_star or has_twin:
+            raise RouteError(f"{self}: it can never match. {PATTERN_RULES}")
+
+    def _check_handler(self) -> None:
+        handler = self.handler
+        if not callable(handler):
+            raise RouteError(f"{self}: {handler!r} is not callable")
+        call = getattr(handler, "__call__", None)  # noqa: B004
+        if inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(call):
+            raise RouteError(
+                f"{self}: coroutine handlers are not supported yet; use `def`"
+            )
+        try:
+            inspect.signature(handler).bind(None, None)
+        except ValueError:  # a builtin that does not tell its parameters
+            pass
+        except TypeError as error:
+            raise RouteError(
+                f"{self}: {error}: a handler is called with (res, req)"
+            ) from None

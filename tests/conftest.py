@@ -106,7 +106,7 @@ class Server:
         for client in self.clients:
             client.close()
         with contextlib.suppress(RuntimeError):  # it is closed already
-            self.app._loop.call_soon_threadsafe(self.app.close)
+            self.app.close()
         self.thread.join(10)
         assert not self.thread.is_alive(), "the app does not stop"
 

@@ -1,5 +1,6 @@
 """Routes, answers and errors, as a client sees them."""
 
+import functools
 import logging
 import re
 import socket
@@ -290,7 +291,7 @@ def test_both_ip_versions_reach_the_default_listener(serve):
 
 def test_a_port_in_use_raises_to_the_caller(serve):
     server = serve(lambda app: app.get("/", hello))
-    with pytest.raises(OSError, match="in use"):
+    with pytest.raises(OSError, match=f"in use.*port {server.port} of every address"):
         serve(lambda app: app.listen(server.port))
 
 
@@ -314,16 +315,33 @@ def test_a_host_is_listened_on_alone(serve):
         serve(lambda app: app.listen(0, host="no.such.host.invalid"))
 
 
-@pytest.mark.parametrize("port", [-1, 65536, 10**6])
-def test_a_port_out_of_range_is_an_error(serve, port):
-    with pytest.raises(OSError):
-        serve(lambda app: app.listen(port))
+@pytest.mark.parametrize("port", [-1, 65536, 10**6, "3000", 80.5, True, {}])
+def test_what_is_no_port_is_an_error_that_names_it(port):
+    with pytest.raises(ValueError, match="not " + re.escape(repr(port))):
+        App().listen(port)
 
 
-@pytest.mark.parametrize("pattern", ["", "x", "/a/*/b", "/:", "/:a" * 17])
-def test_a_malformed_pattern_is_an_error_at_registration(pattern):
-    with pytest.raises(RouteError, match="A path begins with '/'"):
+def test_listening_takes_a_callable():
+    with pytest.raises(TypeError, match="not callable"):
+        App().listen(0, 5)
+
+
+MANY = "".join(f"/:p{n}" for n in range(17))
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ["", "x", "/a/*/b", "/:", MANY, "/a?b", "/a#b", "/a*", "/:a/:a", "/:a/b/:a", 5],
+)
+def test_a_pattern_that_cannot_match_is_an_error_at_registration(pattern):
+    with pytest.raises(RouteError, match="A pattern begins with '/'|not a str"):
         App().get(pattern, hello)
+
+
+def test_a_pattern_is_percent_encoded_as_clients_do(serve):
+    server = serve(lambda app: app.get("/ä b", hello).get("/c%20d", hello))
+    assert server.ask("/%C3%A4%20b").status == 200
+    assert server.ask("/c%20d").status == 200
 
 
 def test_a_route_twice_is_an_error_at_registration():
@@ -335,10 +353,72 @@ def test_a_handler_must_be_callable_and_not_a_coroutine_function():
     async def later(res, req):
         res.end()
 
+    class Later:
+        async def __call__(self, res, req):
+            res.end()
+
     with pytest.raises(RouteError, match="not callable"):
         App().get("/", "hello")
-    with pytest.raises(RouteError, match="coroutine"):
-        App().get("/", later)
+    for handler in (later, Later(), functools.partial(later), Later().__call__):
+        with pytest.raises(RouteError, match="coroutine"):
+            App().get("/", handler)
+
+
+def test_a_handler_must_take_two_arguments():
+    for handler in (lambda: 0, lambda res: 0, lambda res, req, data: 0):
+        with pytest.raises(RouteError, match=r"called with \(res, req\)"):
+            App().get("/", handler)
+    App().get("/", lambda *arguments: 0).post("/", lambda res, req, data=None: 0)
+
+
+def test_a_coroutine_that_slips_through_is_500_and_named(serve, caplog):
+    async def later(res, req):
+        res.end("never")
+
+    app_get = lambda app: app.get("/", lambda res, req: later(res, req))  # noqa: E731
+    assert serve(app_get).ask("/").status == 500
+    assert "returned a coroutine" in caplog.text
+
+
+def test_an_answer_after_the_servers_own_says_why_it_cannot_be(serve, caplog):
+    kept = []
+    server = serve(lambda app: app.get("/", lambda res, req: kept.append(res)))
+    assert server.ask("/").status == 500
+    with pytest.raises(RuntimeError, match="answer before it returns"):
+        kept[0].end("late")
+
+
+def test_a_closed_app_says_so(serve):
+    server = serve(lambda app: app.get("/", hello))
+    server.stop()
+    for use in (server.app.run, server.app.listen):
+        with pytest.raises(RuntimeError, match="make a new App"):
+            use()
+
+
+def test_close_ends_an_idle_app_from_another_thread(serve):
+    server = serve(lambda app: app.get("/", hello))
+    server.app.close()
+    server.thread.join(5)
+    assert not server.thread.is_alive()
+
+
+def test_running_in_a_handler_is_refused_and_harms_nothing(serve, caplog):
+    def nested(res, req):
+        req.app.run()
+
+    server = serve(lambda app: app.get("/nested", nested).get("/", hello))
+    client = server.client()
+    assert client.ask("/nested").status == 500
+    assert "not from a handler" in caplog.text
+    assert client.ask("/").status == 200
+
+
+def test_running_without_listening_is_told(caplog):
+    app = App()
+    app._loop.call_soon(app.close)
+    app.run()
+    assert "without listening" in caplog.text
 
 
 def test_apps_of_a_thread_share_a_loop_and_keep_their_routes_apart(serve):
@@ -356,3 +436,42 @@ def test_apps_of_a_thread_share_a_loop_and_keep_their_routes_apart(serve):
     assert server.ask("/").body == b"one"
     assert httpx.get(f"http://127.0.0.1:{ports[0].port}/").text == "two"
     assert httpx.get(f"http://127.0.0.1:{ports[0].port}/app").text == "True"
+
+
+def test_an_app_whose_loop_was_closed_says_so():
+    app = App()
+    app.listen(0)
+    app._loop.close()
+    for use in (app.close, app.listen, lambda: app.get("/", print)):
+        with pytest.raises(RuntimeError, match="closed"):
+            use()
+
+
+def test_another_thread_may_close_the_app(serve):
+    server = serve(lambda app: app.get("/", lambda res, req: res.end("here")))
+    assert server.ask("/").status == 200
+    server.app.close()
+    server.thread.join(10)
+    assert not server.thread.is_alive()
+
+
+def test_a_client_that_asks_and_does_not_read_fills_no_memory(serve):
+    served = []
+
+    def count(res, req):
+        served.append(1)
+        res.end(b"z" * 16_000)
+
+    server = serve(lambda app: app.get("/", count))
+    client = server.client()
+    client.socket.settimeout(1)
+    one = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+    sent = 0
+    with pytest.raises(TimeoutError):  # the server stops to read
+        while sent < 50_000_000:
+            sent += client.socket.send(one * 100)
+    answered = len(served)
+    assert answered < 2000
+    client.socket.settimeout(10)
+    for _ in range(answered + 1000):  # and goes on once the client reads
+        assert len(client.read().body) == 16_000

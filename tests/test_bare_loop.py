@@ -178,3 +178,17 @@ def test_closing_reports_the_connections_that_were_open():
         loop.close()
         assert len(closed) == 1
         assert client.recv(1) == b""
+
+
+def test_a_callback_can_neither_close_nor_run_its_own_loop(loop):
+    seen = []
+
+    def misuse(timer):
+        for use in (loop.close, loop.run):
+            with pytest.raises(RuntimeError, match="a callback cannot"):
+                use()
+            seen.append(use)
+
+    loop.start_timer(1, misuse)
+    loop.run()
+    assert len(seen) == 2

@@ -185,3 +185,19 @@ def test_a_timeout_is_never_cut_short(loop):
         started = time.monotonic()
         loop.turns.select(seconds)
         assert time.monotonic() - started >= seconds
+
+
+def test_a_duplicate_of_a_descriptor_that_was_closed_too_early_does_no_harm(loop):
+    ours, theirs = socket.socketpair()
+    copy = ours.dup()
+    fd = ours.fileno()
+    loop.turns.register(fd, selectors.EVENT_READ)
+    ours.close()
+    loop.turns.unregister(fd)
+    theirs.send(b"x")
+    try:
+        for _ in range(3):
+            assert loop.turns.select(0) == []
+    finally:
+        copy.close()
+        theirs.close()

@@ -239,7 +239,7 @@ def test_a_storm_of_raising_signals_loses_no_request_and_mixes_no_answers():
     try:
         signal.setitimer(signal.ITIMER_REAL, 0.002, 0.0003)
         thread.start()
-        while thread.is_alive():
+        while not app._is_closing:
             try:
                 app.run()
             except Interrupt:

@@ -49,12 +49,13 @@ enum { SMW_READABLE = 1, SMW_WRITABLE = 2 };
 /* NULL when memory or descriptors are short (errno says which). */
 smw_loop *smw_loop_new(void);
 
-/* Close every connection, listener and timer of the loop. NULL is accepted. */
+/* Close every connection, listener and timer of the loop. NULL is accepted. Not from
+ * a callback of the loop. */
 void smw_loop_free(smw_loop *loop);
 
 /* Run callbacks: until stopped or nothing is left to wait for (DEFAULT), for one
  * wait (ONCE), or for what is ready now (NOWAIT). Returns 1 when it could go on,
- * 0 when nothing is left, or an error. */
+ * 0 when nothing is left, or an error: SMW_EBUSY in a callback of the same loop. */
 int smw_loop_run(smw_loop *loop, int mode);
 
 /* Make `smw_loop_run` return after the callbacks of this round. */

@@ -205,9 +205,12 @@ int64_t http_send(smw_loop *loop, uint64_t id, const char *data, size_t length)
 static void on_drained(conn *c)
 {
     http_conn *h = (http_conn *)c;
-    if (!h->wants_writable) return;
-    h->wants_writable = false;
-    h->host->on_writable(h->host, slot_id(c->slot, h->first));
+    if (h->wants_writable) {
+        h->wants_writable = false;
+        h->host->on_writable(h->host, slot_id(c->slot, h->first));
+    } else if (c->is_paused && is_idle(h) && !c->is_finishing) {
+        go_on(h); /* its requests had to wait for the room */
+    }
 }
 
 /* ---- requests ---- */
@@ -354,8 +357,9 @@ static void on_input(conn *c)
 {
     http_conn *h = (http_conn *)c;
     smw_loop *loop = c->loop;
-    if (!is_idle(h)) {
-        conn_pause(c); /* its answer resumes it */
+    /* A peer that asks and does not read may not fill our memory with answers. */
+    if (!is_idle(h) || buf_length(&c->out) > HIGH_WATER) {
+        conn_pause(c); /* its answer resumes it, or that its output has left */
         return;
     }
     /* The end of the room is for the exchanges of pipelined requests. */

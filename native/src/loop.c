@@ -213,6 +213,17 @@ static int grow_user_watches(smw_loop *loop, int fd)
     return 0;
 }
 
+/* The struct stays, for the next watch of this number. A caller who closes a descriptor
+ * before it is forgotten, and has a duplicate of it, leaves the kernel with an entry that
+ * nobody can remove: what that names must not be freed while the loop lives. */
+static void forget(smw_loop *loop, watch *w)
+{
+    if (w->events != 0) poll_set(&loop->poll, w->fd, w->events, 0, w);
+    w->events = 0;
+    if (w->is_active) loop->active--;
+    w->is_active = false;
+}
+
 int smw_watch_set(smw_loop *loop, int fd, unsigned events, smw_watch_fn on_ready,
                   uint64_t user)
 {
@@ -221,27 +232,20 @@ int smw_watch_set(smw_loop *loop, int fd, unsigned events, smw_watch_fn on_ready
     user_watch *it =
         (size_t)fd < loop->user_watch_count ? loop->user_watches[fd] : NULL;
     if (events == 0) {
-        if (it == NULL) return 0;
-        loop->user_watches[fd] = NULL;
-        loop_retire(loop, &it->watch);
+        if (it != NULL) forget(loop, &it->watch);
         return 0;
     }
     int result = grow_user_watches(loop, fd);
     if (result != 0) return result;
-    bool is_new = it == NULL;
-    if (is_new) {
+    if (it == NULL) {
         it = calloc(1, sizeof *it);
         if (it == NULL) return -ENOMEM;
         watch_init(&it->watch, fd, on_user_watch);
+        loop->user_watches[fd] = it;
     }
     it->on_ready = on_ready;
     it->user = user;
-    result = loop_watch(loop, &it->watch, events); /* SMW_* equal POLL_* */
-    if (is_new && result != 0)
-        free(it);
-    else
-        loop->user_watches[fd] = it;
-    return result;
+    return loop_watch(loop, &it->watch, events); /* SMW_* equal POLL_* */
 }
 
 _Static_assert((int)SMW_READABLE == (int)POLL_READ && (int)SMW_WRITABLE == (int)POLL_WRITE,
@@ -390,18 +394,20 @@ static bool has_work(const smw_loop *loop)
 int smw_loop_run(smw_loop *loop, int mode)
 {
     if (loop->batch != NULL) return SMW_EBUSY; /* a turn would be lost between */
+    if (loop->is_running) return SMW_EBUSY; /* the step outside would lose its events */
     int result = give_own_arena(loop);
     if (result != 0) return result;
     loop->wants_stop = false;
+    loop->is_running = true;
     do {
         if (!has_work(loop)) break;
         loop_begin_turn(loop);
         result = loop_step(loop, mode == SMW_RUN_NOWAIT ? 0 : -1);
         /* EINTR goes back to the caller, whose language may have signal handlers
          * to run; calling again loses nothing. */
-        if (result < 0) return result;
-    } while (mode == SMW_RUN_DEFAULT && !loop->wants_stop);
-    return has_work(loop);
+    } while (result >= 0 && mode == SMW_RUN_DEFAULT && !loop->wants_stop);
+    loop->is_running = false;
+    return result < 0 ? result : has_work(loop);
 }
 
 void smw_loop_stop(smw_loop *loop)

@@ -72,6 +72,7 @@ struct smw_loop {
     bool is_full;      /* the batch takes no more requests in this turn */
     bool was_woken;
     bool wants_stop;
+    bool is_running;   /* inside of `smw_loop_run` */
     int64_t date_second; /* what `date` says; 0: nothing yet */
     char date[32];       /* IMF-fixdate, RFC 9110 5.6.7 */
 };

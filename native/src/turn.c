@@ -109,6 +109,7 @@ static void on_aborted(smw_server *server, uint64_t exchange, void *user)
 {
     (void)server;
     add_record(user, exchange, SMW_EVENT_ABORTED, 0);
+    note_room(user); /* any number of broken connections may be closed in one step */
 }
 
 void turn_adopt(smw_batch *batch, smw_server *server)

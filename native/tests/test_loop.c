@@ -233,6 +233,43 @@ static void test_a_descriptor_forgotten_and_closed_in_a_callback_is_not_reported
 
 /* ---- wake-up, stop, signals ---- */
 
+static void test_a_duplicate_of_what_was_closed_before_it_was_forgotten_is_harmless(void)
+{
+    int ends[2];
+    begin();
+    CHECK(pipe(ends) == 0);
+    int copy = dup(ends[0]);
+    CHECK_INT(smw_watch_set(loop, ends[0], SMW_READABLE, note, 0), 0);
+    close(ends[0]); /* too early: the kernel's entry stays, as long as the copy */
+    (void)smw_watch_set(loop, ends[0], 0, NULL, 0);
+    uint64_t timer;
+    for (int i = 0; i < 2; i++) {
+        CHECK_INT(smw_timer_start(loop, 0, 0, count, 0, &ids[0]), 0);
+        smw_loop_run(loop, SMW_RUN_NOWAIT);
+    }
+    CHECK_INT(smw_timer_start(loop, 60000, 0, count, 0, &timer), 0);
+    CHECK(write(ends[1], "x", 1) == 1);
+    for (int i = 0; i < 3; i++) CHECK_INT(smw_loop_run(loop, SMW_RUN_NOWAIT), 1);
+    close(copy);
+    close(ends[1]);
+    smw_loop_free(loop);
+}
+
+static void run_again(smw_loop *from, uint64_t timer, uint64_t user)
+{
+    count(from, timer, user);
+    CHECK_INT(smw_loop_run(loop, SMW_RUN_NOWAIT), SMW_EBUSY);
+}
+
+static void test_a_callback_cannot_run_its_loop(void)
+{
+    begin();
+    CHECK_INT(smw_timer_start(loop, 0, 0, run_again, 0, &ids[0]), 0);
+    CHECK_INT(smw_loop_run(loop, SMW_RUN_DEFAULT), 0);
+    CHECK_INT(fired, 1);
+    smw_loop_free(loop);
+}
+
 static void *wake(void *from_thread)
 {
     smw_loop_wake(from_thread);
@@ -350,6 +387,8 @@ int main(void)
     RUN(test_a_hangup_is_readable);
     RUN(test_what_cannot_be_watched_is_refused);
     RUN(test_a_descriptor_forgotten_and_closed_in_a_callback_is_not_reported);
+    RUN(test_a_duplicate_of_what_was_closed_before_it_was_forgotten_is_harmless);
+    RUN(test_a_callback_cannot_run_its_loop);
     RUN(test_a_wake_up_from_a_thread_ends_the_wait);
     RUN(test_many_wake_ups_before_a_wait_end_one_wait);
     RUN(test_stop_ends_a_run_after_the_round);

@@ -3,6 +3,7 @@
 #include "desk.h"
 
 #include <pthread.h>
+#include <sys/resource.h>
 
 /* ---- more input than fits ---- */
 
@@ -219,6 +220,65 @@ static void test_an_abort_found_by_a_direct_call_is_a_record_of_the_next_turn(vo
     desk_close(&d);
 }
 
+static void test_more_aborts_than_records_are_all_reported(void)
+{
+    enum { PEERS = 1100 }; /* the desk has 1024 records */
+    struct rlimit limit = {0};
+    CHECK(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+    limit.rlim_cur = limit.rlim_max;
+    if (limit.rlim_max < 2 * PEERS + 64 || setrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+    static client clients[PEERS];
+    static uint64_t ids[PEERS];
+    static char body[1000];
+    desk d;
+    desk_open(&d);
+    for (size_t i = 0; i < PEERS; i++) {
+        clients[i] = client_open(d.port);
+        client_say(&clients[i], GET("/a"));
+        if (!CHECK_INT(desk_turn(&d, PATIENCE_MS, 64), 1)) break;
+        ids[i] = desk_id(&d, 0);
+        desk_record(&d, ids[i], 200, SMW_OUT_MORE, 0, sizeof body);
+    }
+    CHECK_INT(desk_turn(&d, 0, 64), 0);
+    for (size_t i = 0; i < PEERS; i++) client_abort(&clients[i]);
+    for (size_t i = 0; i < PEERS; i++)
+        CHECK_INT(smw_exchange_send(d.batch, ids[i], body, sizeof body), SMW_EGONE);
+    size_t reported = 0;
+    while (desk_turn(&d, 0, 64) > 0)
+        for (size_t i = 0; i < desk_count(&d); i++)
+            reported += desk_token(&d, i) == SMW_EVENT_ABORTED;
+    CHECK_INT(reported, PEERS);
+    CHECK_INT(smw_server_connections(d.server), 0);
+    desk_close(&d);
+}
+
+static void test_a_peer_that_asks_and_does_not_read_is_not_read_either(void)
+{
+    enum { BODY = 16000, MOST = 2000 };
+    static char body[BODY];
+    desk d;
+    desk_open(&d);
+    client c = client_open(d.port);
+    size_t requests = 0;
+    do {
+        for (int i = 0; i < 100; i++) client_offer(&c, GET("/a"), strlen(GET("/a")));
+        desk_turn(&d, 50, 256);
+        for (size_t i = 0; i < desk_count(&d); i++)
+            desk_answer(&d, desk_id(&d, i), 0, (smw_str){body, BODY});
+        requests += desk_count(&d);
+    } while (desk_count(&d) > 0 && requests < MOST);
+    CHECK(requests < MOST);
+    /* Once it reads, its other requests come. */
+    int64_t deadline = clock_ms() + PATIENCE_MS;
+    while (desk_turn(&d, 1, 256) == 0 && clock_ms() < deadline) {
+        client_receive(&c);
+        client_forget(&c);
+    }
+    CHECK(desk_count(&d) > 0);
+    client_close(&c);
+    desk_close(&d);
+}
+
 /* ---- descriptors, timeouts, wake-ups ---- */
 
 static void test_watched_descriptors_are_reported_while_they_are_ready(void)
@@ -338,6 +398,8 @@ int main(void)
     RUN(test_a_peer_that_leaves_a_large_body_is_reported);
     RUN(test_an_abort_found_while_scattering_ends_the_wait);
     RUN(test_an_abort_found_by_a_direct_call_is_a_record_of_the_next_turn);
+    RUN(test_more_aborts_than_records_are_all_reported);
+    RUN(test_a_peer_that_asks_and_does_not_read_is_not_read_either);
     RUN(test_watched_descriptors_are_reported_while_they_are_ready);
     RUN(test_descriptors_are_reported_beside_a_full_batch_of_requests);
     RUN(test_a_turn_waits_as_long_as_it_may);
