@@ -110,6 +110,8 @@ def new_loop() -> Any:
     return pointer
 
 
+FORKED = "this loop belongs to the parent process: make the App after fork()"
+
 # Enough for 250 connections that each send a kilobyte in one turn; what does not fit
 # waits for the next one.
 _ARENA = 256 * 1024
@@ -197,9 +199,26 @@ class Native:
         self.wake = _nothing
         lib.smw_loop_free(pointer)
 
+    def abandon(self, *, is_ours: bool) -> None:
+        """Let go of the loop in a child of fork; the parent goes on with it.
+
+        is_ours: the loop belongs to the thread that forked. Another thread may have
+        been in the middle of something: then its memory and descriptors are left.
+        """
+        pointer, self._loop = self._loop, ffi.NULL
+        self._batch = ffi.NULL
+        self.turn = _forked
+        self.wake = _nothing
+        if is_ours and pointer != ffi.NULL:
+            lib.smw_loop_abandon(pointer)
+
 
 def _closed(*arguments: Any) -> int:
     raise RuntimeError("Event loop is closed")
+
+
+def _forked(*arguments: Any) -> int:
+    raise RuntimeError(FORKED)
 
 
 def _nothing() -> None:
@@ -217,8 +236,8 @@ class NativeServer:
 
     @property
     def _server(self) -> Any:
-        if self._native._loop == ffi.NULL:
-            raise RuntimeError("Event loop is closed")  # which freed the server
+        if self._native._loop == ffi.NULL:  # which freed the server
+            self._native.turn(0, 0, b"", 0)  # raises, and says why
         return self._pointer
 
     def route(self, method: str, pattern: str, token: int) -> None:

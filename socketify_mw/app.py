@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Self
 
-from ._binding import METHODS, W_ALLOW
+from ._binding import FORKED, METHODS, W_ALLOW
 from .errors import NativeError, RouteError
 from .loop import Loop, thread_loop
 from .request import Request
@@ -191,6 +191,8 @@ class App:
     def _check_open(self) -> None:
         if self._is_closing:
             raise RuntimeError("this app was closed: make a new App")
+        if self._loop.turns.is_abandoned:
+            raise RuntimeError(FORKED)
 
     async def _finish(self) -> None:
         """Wait until every connection was told the end, or the grace is over."""

@@ -10,8 +10,10 @@ import atexit
 import inspect
 import logging
 import math
+import os
 import selectors
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -69,14 +71,15 @@ class TurnSelector(selectors.BaseSelector):
         # Routes by token; those below FIRST_TOKEN are events.
         self.routes: list[Route] = [None] * FIRST_TOKEN  # type: ignore[list-item]
         self.is_walking = False
+        self.is_abandoned = False
         self._loop: Loop | None = None
         self._outbox = b""  # handed to C, and not known to be taken
         self._batch: Iterator[int] | None = None  # what is left of an unfinished walk
         # What an exception has met: exchange, token, and the response if there was one.
         self._interrupted: tuple[int, int, Response | None] | None = None
-        # Connections with an answer that is not complete: what is behind it in this
-        # batch is left alone, and comes again in a later one.
-        self._open: set[int] = set()
+        # Connections with an answer that is not complete, or closes: what is behind it
+        # in this batch is left alone, and comes again later, or never.
+        self._held: set[int] = set()
         self._limit = _MOST_REQUESTS
         self._cost = 0.0  # seconds a request, by the slowest of late
         self._keys: dict[int, selectors.SelectorKey] = {}
@@ -162,7 +165,7 @@ class TurnSelector(selectors.BaseSelector):
         batch = self._batch
         if batch is None:
             batch = self._batch = iter(self.native.records(count))
-            self._open.clear()
+            self._held.clear()
         self.native.shared[_COUNT] = 0  # from here on `_batch` knows what is left
         started = perf_counter()
         self.is_walking = True
@@ -182,7 +185,7 @@ class TurnSelector(selectors.BaseSelector):
     ) -> None:
         """Run the handlers of a batch."""
         routes = self.routes
-        open = self._open
+        held = self._held
         turn = self.turn
         exchange = token = 0
         response: Response | None = None
@@ -191,7 +194,7 @@ class TurnSelector(selectors.BaseSelector):
                 if token < FIRST_TOKEN:
                     self._note(exchange, token, base, ready)
                     continue
-                if open and exchange & SLOT_MASK in open:
+                if held and exchange & SLOT_MASK in held:
                     continue
                 response = Response()
                 response._exchange = exchange
@@ -273,6 +276,10 @@ class TurnSelector(selectors.BaseSelector):
             self.send_body(exchange)
         self._interrupted = None
 
+    def hold(self, exchange: int) -> None:
+        """Leave alone what is behind an exchange of this batch on its connection."""
+        self._held.add(exchange & SLOT_MASK)
+
     # ---- large bodies ----
 
     def send_body(self, exchange: int) -> None:
@@ -292,7 +299,7 @@ class TurnSelector(selectors.BaseSelector):
                 raise
             left = 0
         if left:
-            self._open.add(exchange & SLOT_MASK)
+            self.hold(exchange)
         else:
             del self.bodies[exchange]
 
@@ -303,6 +310,8 @@ class TurnSelector(selectors.BaseSelector):
 
     def finish(self) -> None:
         """Send what an exception has left behind, for nobody may select again."""
+        if self.is_abandoned:
+            return
         if self._interrupted is not None:
             self._settle()
         self.flush()
@@ -351,6 +360,17 @@ class TurnSelector(selectors.BaseSelector):
     def get_map(self) -> Mapping[Any, selectors.SelectorKey]:
         return self._keys
 
+    def abandon(self, *, is_ours: bool) -> None:
+        """Serve nothing more in a child of fork: the requests are the parent's."""
+        self.is_abandoned = True
+        if self._batch is not None:
+            for _ in self._batch:  # the walk that is under way ends there
+                pass
+        self.parts.clear()
+        self.bodies.clear()
+        self._keys.clear()
+        self.native.abandon(is_ours=is_ours)
+
     def close(self) -> None:
         if self.is_walking:
             raise RuntimeError("a handler cannot close the loop that runs it")
@@ -369,6 +389,18 @@ def _fileno(fileobj: Any) -> int:
     return fd
 
 
+_loops: "weakref.WeakSet[Loop]" = weakref.WeakSet()
+
+
+def _abandon_all() -> None:
+    here = threading.get_ident()
+    for loop in _loops:
+        loop.turns.abandon(is_ours=loop._thread == here)
+
+
+os.register_at_fork(after_in_child=_abandon_all)
+
+
 class Loop(asyncio.SelectorEventLoop):
     """An asyncio event loop whose selector is the native loop's turn."""
 
@@ -376,6 +408,8 @@ class Loop(asyncio.SelectorEventLoop):
         self.turns = TurnSelector()
         super().__init__(self.turns)
         self.turns.attach(self)
+        self._thread = threading.get_ident()
+        _loops.add(self)
 
     def add_route(self, route: "Route") -> int:
         """Return the token under which requests for a route will come."""
@@ -402,6 +436,6 @@ atexit.register(_close_at_exit)  # in the main thread; others close theirs
 def thread_loop() -> Loop:
     """Return the loop that the apps of this thread share."""
     loop: Loop | None = getattr(_of_thread, "loop", None)
-    if loop is None or loop.is_closed():
+    if loop is None or loop.is_closed() or loop.turns.is_abandoned:
         loop = _of_thread.loop = Loop()
     return loop

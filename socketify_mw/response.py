@@ -34,6 +34,7 @@ class Outbox(Protocol):
     parts: list[bytes]
     bodies: dict[int, bytes]
 
+    def hold(self, exchange: int) -> None: ...
     def send_body(self, exchange: int) -> None: ...
 
 
@@ -175,6 +176,8 @@ class Response:
         outbox = self._outbox
         exchange = self._exchange
         parts = outbox.parts
+        if flags & OUT_CLOSE:
+            outbox.hold(exchange)  # RFC 9112 9.6: nothing behind it is processed
         if len(body) <= LARGE:
             record = _pack(exchange, head.status, flags, len(block), len(body))
             parts += (record, block, body)  # one instruction, as in `end`

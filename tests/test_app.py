@@ -475,3 +475,19 @@ def test_a_client_that_asks_and_does_not_read_fills_no_memory(serve):
     client.socket.settimeout(10)
     for _ in range(answered + 1000):  # and goes on once the client reads
         assert len(client.read().body) == 16_000
+
+
+def test_nothing_behind_an_answer_that_closes_is_run(serve):
+    ran = []
+
+    def note(res, req):
+        number = req.get_parameter(0)
+        ran.append(number)
+        res.end(number, number == "2")
+
+    client = serve(lambda app: app.get("/:n", note)).client()
+    one = "GET /{} HTTP/1.1\r\nHost: a\r\n\r\n"
+    client.send("".join(map(one.format, range(5))).encode())
+    assert [client.read().body for _ in range(3)] == [b"0", b"1", b"2"]
+    assert client.is_closed_by_server()
+    assert ran == ["0", "1", "2"]

@@ -53,6 +53,10 @@ smw_loop *smw_loop_new(void);
  * a callback of the loop. */
 void smw_loop_free(smw_loop *loop);
 
+/* Free a loop in a child of fork: everything is closed there, and nothing that the
+ * parent goes on with is touched. For the thread that forked, if the loop is its. */
+void smw_loop_abandon(smw_loop *loop);
+
 /* Run callbacks: until stopped or nothing is left to wait for (DEFAULT), for one
  * wait (ONCE), or for what is ready now (NOWAIT). Returns 1 when it could go on,
  * 0 when nothing is left, or an error: SMW_EBUSY in a callback of the same loop. */

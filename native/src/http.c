@@ -39,7 +39,6 @@ typedef struct http_conn {
     int refusal;       /* status to answer with once nothing is open; 0: none */
     bool takes_no_more; /* no request after those it has */
     bool is_held;      /* `conn.in` begins with a whole head: do not read more yet */
-    bool is_at_end;    /* the peer has sent its FIN */
     bool is_streaming; /* the current answer's head is out, its body is not */
     bool wants_writable;
 } http_conn;
@@ -234,7 +233,8 @@ static exchange *add_exchange(http_conn *h, const http_head *head)
     *ex = (exchange){.input = (char *)(uintptr_t)head->text.data,
                      .is_head = head->method == SMW_HEAD,
                      .is_old = head->minor == 0,
-                     .is_last = !head->is_keep_alive};
+                     /* No body was asked for, so whether one comes is anybody's guess. */
+                     .is_last = !head->is_keep_alive || head->expects_continue};
     /* The first one is kept in the connection, so its successor is linked there. */
     h->last = ex;
     return ex;
@@ -325,15 +325,6 @@ static void keep(http_conn *h, const char *data, size_t length)
     if (buf_append(&c->in, &c->loop->pool, data, length) != 0) conn_close(c);
 }
 
-static void on_end_of_input(http_conn *h)
-{
-    h->is_at_end = true;
-    if (is_idle(h))
-        conn_finish(&h->conn);
-    else
-        conn_pause(&h->conn);
-}
-
 /* One read on top of what was held, in one piece in the arena. The number of bytes
  * there, or -1 when there is nothing to do with them. */
 static ssize_t read_into(http_conn *h, char *place, size_t room)
@@ -347,7 +338,7 @@ static ssize_t read_into(http_conn *h, char *place, size_t room)
     if (!c->is_readable || h->is_held) return (ssize_t)held;
     room -= held;
     ssize_t count = conn_read(c, place + held, room < READ_MOST ? room : READ_MOST);
-    if (count == 0) on_end_of_input(h);
+    if (count == 0) conn_finish(c);
     if (count < 0 && count != -EAGAIN) conn_close(c);
     if (conn_is_gone(c) || c->is_finishing) return -1;
     return (ssize_t)held + (count > 0 ? count : 0);
@@ -393,10 +384,6 @@ static void go_on(http_conn *h)
         return;
     }
     bool has_input = buf_length(&c->in) > 0;
-    if (h->is_at_end && !has_input) {
-        conn_finish(c);
-        return;
-    }
     if (has_input || c->is_readable) loop_defer(c->loop, &c->task);
     if (c->is_paused) conn_resume(c);
 }

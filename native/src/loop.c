@@ -48,7 +48,8 @@ int loop_watch(smw_loop *loop, watch *w, unsigned events)
 void loop_retire(smw_loop *loop, watch *w)
 {
     if (w->fd < 0) return;
-    if (w->events != 0) poll_set(&loop->poll, w->fd, w->events, 0, w);
+    if (w->events != 0 && !loop->is_abandoned)
+        poll_set(&loop->poll, w->fd, w->events, 0, w);
     w->events = 0;
     if (w->is_active) loop->active--;
     w->fd = -1;
@@ -218,7 +219,8 @@ static int grow_user_watches(smw_loop *loop, int fd)
  * nobody can remove: what that names must not be freed while the loop lives. */
 static void forget(smw_loop *loop, watch *w)
 {
-    if (w->events != 0) poll_set(&loop->poll, w->fd, w->events, 0, w);
+    if (w->events != 0 && !loop->is_abandoned)
+        poll_set(&loop->poll, w->fd, w->events, 0, w);
     w->events = 0;
     if (w->is_active) loop->active--;
     w->is_active = false;
@@ -325,6 +327,13 @@ void smw_loop_free(smw_loop *loop)
     buf_pool_clear(&loop->pool);
     if (loop->arena.is_ours) free(loop->arena.data);
     free(loop);
+}
+
+void smw_loop_abandon(smw_loop *loop)
+{
+    loop->is_abandoned = true;
+    poll_close(&loop->poll); /* closing again, as free does, has no effect */
+    smw_loop_free(loop);
 }
 
 /* How long a step may sleep, as the back end wants it. */

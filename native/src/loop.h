@@ -70,6 +70,7 @@ struct smw_loop {
     smw_stats stats;
     size_t active;     /* watches and timers that keep `run` going */
     bool is_full;      /* the batch takes no more requests in this turn */
+    bool is_abandoned; /* the back end is the parent's: it must not be told */
     bool was_woken;
     bool wants_stop;
     bool is_running;   /* inside of `smw_loop_run` */
