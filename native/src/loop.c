@@ -4,7 +4,6 @@
 #include "net.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -45,13 +44,19 @@ int loop_watch(smw_loop *loop, watch *w, unsigned events)
     return 0;
 }
 
-void loop_retire(smw_loop *loop, watch *w)
+void loop_unwatch(smw_loop *loop, watch *w)
 {
-    if (w->fd < 0) return;
     if (w->events != 0 && !loop->is_abandoned)
         poll_set(&loop->poll, w->fd, w->events, 0, w);
     w->events = 0;
     if (w->is_active) loop->active--;
+    w->is_active = false;
+}
+
+void loop_retire(smw_loop *loop, watch *w)
+{
+    if (w->fd < 0) return;
+    loop_unwatch(loop, w);
     w->fd = -1;
     w->next_retired = loop->retired;
     loop->retired = w;
@@ -116,143 +121,6 @@ void loop_stop_timer(smw_loop *loop, timer *t)
     loop->active--;
 }
 
-typedef struct user_timer {
-    timer timer;
-    smw_loop *loop;
-    smw_timer_fn on_due;
-    uint64_t user;
-    uint64_t id;
-    uint64_t repeat_ms;
-} user_timer;
-
-static void user_timer_free(user_timer *it)
-{
-    loop_stop_timer(it->loop, &it->timer);
-    slots_remove(&it->loop->user_timers, slot_number(it->id), slot_generation(it->id));
-    free(it);
-}
-
-static void on_user_timer(timer *t)
-{
-    user_timer *it = list_entry(t, user_timer, timer);
-    smw_loop *loop = it->loop;
-    smw_timer_fn on_due = it->on_due;
-    uint64_t id = it->id, user = it->user;
-    loop->active--; /* it is not running any more */
-    if (it->repeat_ms > 0)
-        loop_start_timer(loop, t, (int64_t)it->repeat_ms);
-    else
-        user_timer_free(it);
-    on_due(loop, id, user);
-}
-
-int smw_timer_start(smw_loop *loop, uint64_t delay_ms, uint64_t repeat_ms,
-                    smw_timer_fn on_due, uint64_t user, uint64_t *id)
-{
-    if (on_due == NULL || delay_ms > INT32_MAX || repeat_ms > INT32_MAX) return -EINVAL;
-    user_timer *it = calloc(1, sizeof *it);
-    if (it == NULL) return -ENOMEM;
-    uint32_t number = slots_add(&loop->user_timers, it);
-    if (number == 0) {
-        free(it);
-        return -ENOMEM;
-    }
-    it->loop = loop;
-    it->on_due = on_due;
-    it->user = user;
-    it->repeat_ms = repeat_ms;
-    it->id = slot_id(number, slots_generation(&loop->user_timers, number));
-    timer_init(&it->timer, on_user_timer);
-    loop_start_timer(loop, &it->timer, (int64_t)delay_ms);
-    if (id != NULL) *id = it->id;
-    return 0;
-}
-
-int smw_timer_stop(smw_loop *loop, uint64_t id)
-{
-    user_timer *it = slots_get(&loop->user_timers, id);
-    if (it == NULL) return SMW_EGONE;
-    user_timer_free(it);
-    return 0;
-}
-
-bool smw_timer_is_running(const smw_loop *loop, uint64_t id)
-{
-    return slots_get(&loop->user_timers, id) != NULL;
-}
-
-/* ---- descriptors of the user ---- */
-
-typedef struct user_watch {
-    watch watch;
-    smw_watch_fn on_ready;
-    uint64_t user;
-} user_watch;
-
-static void on_user_watch(smw_loop *loop, watch *w, unsigned events)
-{
-    user_watch *it = (user_watch *)w;
-    /* A hangup is readable: the reader finds the end there. */
-    unsigned seen = (events & POLL_READ ? SMW_READABLE : 0u) |
-                    (events & POLL_WRITE ? SMW_WRITABLE : 0u);
-    seen &= w->events;
-    if (seen != 0) it->on_ready(loop, w->fd, seen, it->user);
-}
-
-static int grow_user_watches(smw_loop *loop, int fd)
-{
-    if ((size_t)fd < loop->user_watch_count) return 0;
-    /* The table is as long as the highest descriptor: not for one that is none. */
-    if (fcntl(fd, F_GETFD) < 0) return -errno;
-    size_t count = (size_t)fd + 64;
-    user_watch **table = realloc(loop->user_watches, count * sizeof *table);
-    if (table == NULL) return -ENOMEM;
-    memset(table + loop->user_watch_count, 0,
-           (count - loop->user_watch_count) * sizeof *table);
-    loop->user_watches = table;
-    loop->user_watch_count = count;
-    return 0;
-}
-
-/* The struct stays, for the next watch of this number. A caller who closes a descriptor
- * before it is forgotten, and has a duplicate of it, leaves the kernel with an entry that
- * nobody can remove: what that names must not be freed while the loop lives. */
-static void forget(smw_loop *loop, watch *w)
-{
-    if (w->events != 0 && !loop->is_abandoned)
-        poll_set(&loop->poll, w->fd, w->events, 0, w);
-    w->events = 0;
-    if (w->is_active) loop->active--;
-    w->is_active = false;
-}
-
-int smw_watch_set(smw_loop *loop, int fd, unsigned events, smw_watch_fn on_ready,
-                  uint64_t user)
-{
-    if (fd < 0 || events > (SMW_READABLE | SMW_WRITABLE)) return -EINVAL;
-    if (events != 0 && on_ready == NULL) return -EINVAL;
-    user_watch *it =
-        (size_t)fd < loop->user_watch_count ? loop->user_watches[fd] : NULL;
-    if (events == 0) {
-        if (it != NULL) forget(loop, &it->watch);
-        return 0;
-    }
-    int result = grow_user_watches(loop, fd);
-    if (result != 0) return result;
-    if (it == NULL) {
-        it = calloc(1, sizeof *it);
-        if (it == NULL) return -ENOMEM;
-        watch_init(&it->watch, fd, on_user_watch);
-        loop->user_watches[fd] = it;
-    }
-    it->on_ready = on_ready;
-    it->user = user;
-    return loop_watch(loop, &it->watch, events); /* SMW_* equal POLL_* */
-}
-
-_Static_assert((int)SMW_READABLE == (int)POLL_READ && (int)SMW_WRITABLE == (int)POLL_WRITE,
-               "smw_watch_set hands its events to poll_set");
-
 /* ---- the loop itself ---- */
 
 static void on_wakeup(smw_loop *loop, watch *w, unsigned events)
@@ -294,23 +162,6 @@ smw_loop *smw_loop_new(void)
     return loop;
 }
 
-static void free_user_watches(smw_loop *loop)
-{
-    for (size_t fd = 0; fd < loop->user_watch_count; fd++)
-        if (loop->user_watches[fd] != NULL)
-            loop_retire(loop, &loop->user_watches[fd]->watch);
-    free(loop->user_watches);
-}
-
-static void free_user_timers(smw_loop *loop)
-{
-    for (uint32_t i = 0; i < loop->user_timers.count; i++) {
-        user_timer *it = slots_at(&loop->user_timers, i);
-        if (it != NULL) user_timer_free(it);
-    }
-    slots_clear(&loop->user_timers);
-}
-
 void smw_loop_free(smw_loop *loop)
 {
     if (loop == NULL) return;
@@ -318,8 +169,6 @@ void smw_loop_free(smw_loop *loop)
         dependent *d = list_entry(loop->dependents.prev, dependent, link);
         d->free(d);
     }
-    free_user_timers(loop);
-    free_user_watches(loop);
     free_retired(loop);
     net_close_wakeup(loop->wakeup.fd, loop->wakeup_writer);
     poll_close(&loop->poll);

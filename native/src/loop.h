@@ -60,9 +60,7 @@ struct smw_loop {
     list dependents;
     buf_pool pool;
     slots conns;
-    slots user_timers;
-    struct user_watch **user_watches; /* by descriptor */
-    size_t user_watch_count;
+    struct handles *handles; /* the user's timers and watches, once there are some */
     watch *retired;
     watch wakeup;
     int wakeup_writer;
@@ -89,6 +87,9 @@ void watch_init(watch *w, int fd, watch_fn on_ready);
 
 /* Change the events of interest. 0 or -errno. */
 int loop_watch(smw_loop *loop, watch *w, unsigned events);
+
+/* Stop watching; it may be watched again. */
+void loop_unwatch(smw_loop *loop, watch *w);
 
 /* Stop watching and free the struct at the end of the step. Its descriptor is the
  * caller's to close, after this. */
