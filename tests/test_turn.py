@@ -125,17 +125,23 @@ def test_a_slow_handler_makes_the_batches_small(serve):
     server = serve(lambda app: app.get("/", hello).get("/slow", slow))
     client = server.client()
 
-    def limit_after_fast_requests():
-        for _ in range(100):
+    def limit():
+        return server.call(lambda: server.app._loop.turns._limit)
+
+    def grows_with_fast_requests():
+        # A machine that is busy with something else may cut a batch short at any time.
+        for _ in range(500):
             client.send(REQUEST * 10)
             for _ in range(10):
                 client.read()
-        return server.call(lambda: server.app._loop.turns._limit)
+            if limit() > 20:
+                return True
+        return False
 
-    assert limit_after_fast_requests() > 20
+    assert grows_with_fast_requests()
     client.ask("/slow")
-    assert server.call(lambda: server.app._loop.turns._limit) == 1
-    assert limit_after_fast_requests() > 20
+    assert limit() == 1
+    assert grows_with_fast_requests()
 
 
 class Interrupt(BaseException):
