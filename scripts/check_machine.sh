@@ -20,10 +20,11 @@ else
     [ -f "$header/Python.h" ] || lacks "Python's headers" python3-dev python3-devel
 fi
 command -v "$cc" >/dev/null 2>&1 || lacks "a C compiler ('$cc')" gcc gcc
-echo 'int main(void) { return 0; }' >/tmp/smw_check.$$.c
 if command -v "$cc" >/dev/null 2>&1; then
-    "$cc" -o /tmp/smw_check.$$ /tmp/smw_check.$$.c 2>/dev/null ||
+    folder=$(mktemp -d)
+    printf '#include <stdlib.h>\nint main(void) { return 0; }\n' >"$folder/check.c"
+    "$cc" -o "$folder/check" "$folder/check.c" 2>/dev/null ||
         lacks "the C library's headers" libc6-dev glibc-devel
+    rm -rf "$folder"
 fi
-rm -f /tmp/smw_check.$$ /tmp/smw_check.$$.c
 exit $missing

@@ -68,7 +68,7 @@ FIELD_WORDS: dict[str, int] = {
 
 _MESSAGES = {
     lib.SMW_EGONE: "it has gone",
-    lib.SMW_EBUSY: "the last batch has not been taken yet",
+    lib.SMW_EBUSY: "it is running already, or its last batch was not taken",
     lib.SMW_EORDER: "an exchange before this one is still unanswered",
     lib.SMW_EPATTERN: "the pattern is malformed",
     lib.SMW_EEXIST: "this method and pattern are taken",
@@ -163,7 +163,6 @@ class Native:
         self.shared = memoryview(ffi.buffer(self._shared)).cast("Q")
         self.turn: Callable[[int, int, bytes, int], int]
         self.turn = partial(lib.smw_turn, self._batch)
-        self.wake: Callable[[], None] = partial(lib.smw_loop_wake, self._loop)
         self._unpack: Callable[[int], list[int]] = partial(ffi.unpack, self._records)
 
     def records(self, count: int) -> list[int]:
@@ -196,7 +195,6 @@ class Native:
         pointer, self._loop = self._loop, ffi.NULL
         self._batch = ffi.NULL
         self.turn = _closed
-        self.wake = _nothing
         lib.smw_loop_free(pointer)
 
     def abandon(self, *, is_ours: bool) -> None:
@@ -208,7 +206,6 @@ class Native:
         pointer, self._loop = self._loop, ffi.NULL
         self._batch = ffi.NULL
         self.turn = _forked
-        self.wake = _nothing
         if is_ours and pointer != ffi.NULL:
             lib.smw_loop_abandon(pointer)
 
@@ -219,10 +216,6 @@ def _closed(*arguments: Any) -> int:
 
 def _forked(*arguments: Any) -> int:
     raise RuntimeError(FORKED)
-
-
-def _nothing() -> None:
-    return None
 
 
 class NativeServer:

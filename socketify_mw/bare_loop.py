@@ -51,13 +51,17 @@ class BareLoop:
             raise RuntimeError("a callback cannot run the loop that runs it")
         self._is_running = True
         try:
-            # Signal handlers of Python have run when a signal cut the wait short.
-            while (result := lib.smw_loop_run(pointer, mode)) == EINTR:
-                self._raise()
-        finally:
+            result = self._run(pointer, mode)
+        finally:  # around a call, not a loop: see `TurnSelector._walk`
             self._is_running = False
         self._raise()
         return bool(check(result))
+
+    def _run(self, pointer: Any, mode: int) -> int:
+        # Signal handlers of Python have run when a signal cut the wait short.
+        while (result := lib.smw_loop_run(pointer, mode)) == EINTR:
+            self._raise()
+        return int(result)
 
     def stop(self) -> None:
         """Make `run` return after the callbacks of this round."""

@@ -103,8 +103,7 @@ class TurnSelector(selectors.BaseSelector):
             self._settle()
         if self._batch is not None or self.native.shared[_COUNT]:
             self._walk(self.native.shared[_COUNT], ready)  # cut short by an exception
-            if ready:
-                return ready
+            return ready  # `timeout` is older than what these handlers have scheduled
         milliseconds = -1
         if timeout is not None:
             milliseconds = math.ceil(timeout * 1000) if timeout > 0 else 0
@@ -269,8 +268,9 @@ class TurnSelector(selectors.BaseSelector):
                 response._exchange = exchange
                 response._outbox = self
                 response._head = None
-            if response._head is not _DONE and exchange in self.bodies:
-                del self.bodies[exchange]
+            if response._head is not _DONE:
+                self.bodies.pop(exchange, None)
+                self.release(exchange)
             response._fail()
         if exchange in self.bodies:
             self.send_body(exchange)
@@ -279,6 +279,10 @@ class TurnSelector(selectors.BaseSelector):
     def hold(self, exchange: int) -> None:
         """Leave alone what is behind an exchange of this batch on its connection."""
         self._held.add(exchange & SLOT_MASK)
+
+    def release(self, exchange: int) -> None:
+        """Take `hold` back; only before anything behind the exchange was left alone."""
+        self._held.discard(exchange & SLOT_MASK)
 
     # ---- large bodies ----
 
@@ -301,6 +305,7 @@ class TurnSelector(selectors.BaseSelector):
         if left:
             self.hold(exchange)
         else:
+            self.release(exchange)
             del self.bodies[exchange]
 
     def flush(self) -> None:

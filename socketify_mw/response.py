@@ -176,19 +176,19 @@ class Response:
         outbox = self._outbox
         exchange = self._exchange
         parts = outbox.parts
-        if flags & OUT_CLOSE:
-            outbox.hold(exchange)  # RFC 9112 9.6: nothing behind it is processed
         if len(body) <= LARGE:
             record = _pack(exchange, head.status, flags, len(block), len(body))
             parts += (record, block, body)  # one instruction, as in `end`
             self._head = _DONE
-            return
-        flags |= OUT_MORE
-        record = _pack(exchange, head.status, flags, len(block), len(body))
-        outbox.bodies[exchange] = body
-        parts += (record, block)
-        self._head = _DONE
-        outbox.send_body(exchange)
+        else:
+            more = flags | OUT_MORE
+            record = _pack(exchange, head.status, more, len(block), len(body))
+            outbox.bodies[exchange] = body
+            parts += (record, block)
+            self._head = _DONE
+            outbox.send_body(exchange)
+        if flags & OUT_CLOSE:
+            outbox.hold(exchange)  # RFC 9112 9.6: nothing behind it is processed
 
     def _fail(self) -> None:
         """Answer 500 in place of whatever was said so far."""

@@ -335,3 +335,136 @@ def test_the_programs_own_signal_handlers_are_restored():
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def run_through_interrupts(app):
+    """Run an app that a test's exceptions end now and then, until it is closed."""
+    interrupts = 0
+    while not app._is_closing:
+        try:
+            app.run()
+        except Interrupt:
+            interrupts += 1
+    return interrupts
+
+
+def talk_in_thread(app, port, talk):
+    """Let `talk(client)` run in a thread, and close the app after it."""
+    from conftest import Client
+
+    failures = []
+
+    def run():
+        client = Client(port)
+        client.socket.settimeout(5)
+        try:
+            talk(client)
+        except BaseException as error:
+            failures.append(error)
+        finally:
+            client.close()
+            app.close()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread, failures
+
+
+def test_work_that_a_resumed_batch_schedules_does_not_wait(monkeypatch):
+    monkeypatch.setattr(loop, "_BATCH_SECONDS", 3600)  # both requests in one batch
+    app = App()
+    done = threading.Event()
+
+    def interrupted(res, req):
+        raise Interrupt
+
+    def schedule(res, req):
+        app._loop.call_soon(done.set)
+        res.end("scheduled")
+
+    app.get("/0", interrupted).get("/1", schedule)
+    ports = []
+    app.listen(0, ports.append)
+
+    def talk(client):
+        one = b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n"
+        client.send(one % 0 + one % 1)
+        assert done.wait(3), "the loop sleeps on what a handler has scheduled"
+        assert [client.read().status for _ in range(2)] == [500, 200]
+
+    thread, failures = talk_in_thread(app, ports[0].port, talk)
+    assert run_through_interrupts(app) == 1
+    thread.join(10)
+    assert failures == []
+
+
+@pytest.mark.parametrize("closes", [False, True])
+def test_an_exception_after_a_hold_leaves_no_request_behind_it_unanswered(
+    monkeypatch, closes
+):
+    """The body that was held back may be sent whole before the batch goes on."""
+    monkeypatch.setattr(loop, "_BATCH_SECONDS", 3600)
+    app = App()
+    turns = app._loop.turns
+    hold, held = turns.hold, []
+
+    def hold_and_raise(exchange):
+        hold(exchange)
+        held.append(exchange)
+        if len(held) == 1:
+            time.sleep(0.3)  # for the client to read, so that the rest has room
+            raise Interrupt
+
+    monkeypatch.setattr(turns, "hold", hold_and_raise)
+    body = b"L" * 6_000_000
+    app.get("/large", lambda res, req: res.end(body, closes))
+    app.get("/small", lambda res, req: res.end(b"s"))
+    ports = []
+    app.listen(0, ports.append)
+
+    def talk(client):
+        one = b"GET /%b HTTP/1.1\r\nHost: a\r\n\r\n"
+        client.send(one % b"large" + one % b"small" * 3)
+        assert client.read().body == body
+        if closes:
+            assert client.is_closed_by_server()
+        else:
+            assert [client.read().body for _ in range(3)] == [b"s"] * 3
+
+    thread, failures = talk_in_thread(app, ports[0].port, talk)
+    assert run_through_interrupts(app) == 1
+    thread.join(10)
+    assert failures == []
+
+
+def test_an_exception_before_a_closing_answer_is_given_hangs_nothing(monkeypatch):
+    app = App()
+    turns = app._loop.turns
+    hold, held = turns.hold, []
+
+    def hold_and_raise(exchange):
+        hold(exchange)
+        held.append(exchange)
+        if len(held) == 1:
+            raise Interrupt
+
+    monkeypatch.setattr(turns, "hold", hold_and_raise)
+    app.get("/last", lambda res, req: res.end("last", True))
+    app.get("/more", lambda res, req: res.end("more"))
+    ports = []
+    app.listen(0, ports.append)
+
+    def talk(client):
+        one = b"GET /%b HTTP/1.1\r\nHost: a\r\n\r\n"
+        client.send(one % b"last" + one % b"more")
+        answer = client.read()
+        assert answer.status in (200, 500)
+        if answer["connection"] == "close":
+            assert client.is_closed_by_server()
+        else:
+            assert client.read().body == b"more"
+
+    thread, failures = talk_in_thread(app, ports[0].port, talk)
+    assert run_through_interrupts(app) == 1
+    thread.join(10)
+    assert failures == []

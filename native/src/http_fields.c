@@ -21,11 +21,6 @@ int http_method(smw_str name)
     return SMW_OTHER;
 }
 
-smw_str http_method_name(int method)
-{
-    return method_names[method];
-}
-
 /* What browsers, common clients and proxies send, and what the core looks at itself:
  * in order of length, so that a look-up compares with the few of its own length. */
 static const smw_str field_names[SMW_KNOWN_FIELDS] = {

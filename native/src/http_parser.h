@@ -57,6 +57,5 @@ ssize_t http_parse_head(char *input, size_t length, size_t *scanned,
 
 /* The number of a method by its name, or SMW_OTHER. Case matters (RFC 9110 9.1). */
 int http_method(smw_str name);
-smw_str http_method_name(int method);
 
 #endif
