@@ -406,17 +406,20 @@ def test_an_exception_after_a_hold_leaves_no_request_behind_it_unanswered(
     monkeypatch.setattr(loop, "_BATCH_SECONDS", 3600)
     app = App()
     turns = app._loop.turns
-    hold, held = turns.hold, []
+    hold, send, sends = turns.hold, turns.native.send, []
+
+    def find_no_room_at_first(exchange, body):
+        sends.append(exchange)
+        return send(exchange, body) if len(sends) > 1 else len(body)
 
     def hold_and_raise(exchange):
         hold(exchange)
-        held.append(exchange)
-        if len(held) == 1:
-            time.sleep(0.3)  # for the client to read, so that the rest has room
+        if len(sends) == 1:
             raise Interrupt
 
+    monkeypatch.setattr(turns.native, "send", find_no_room_at_first)
     monkeypatch.setattr(turns, "hold", hold_and_raise)
-    body = b"L" * 6_000_000
+    body = b"L" * 100_000
     app.get("/large", lambda res, req: res.end(body, closes))
     app.get("/small", lambda res, req: res.end(b"s"))
     ports = []
