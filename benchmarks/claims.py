@@ -52,6 +52,8 @@ class Outcome:
     missing: dict[str, str] = field(default_factory=dict)
     failures: dict[str, list[str]] = field(default_factory=dict)
     exact: list[str] = field(default_factory=list)
+    # Of servers, where a scenario measures something else than samples.
+    figures: dict[str, list[float]] = field(default_factory=dict)
     claims: list[Claim] = field(default_factory=list)
 
     def add_failure(self, server: str, reason: str) -> None:

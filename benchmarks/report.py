@@ -92,6 +92,10 @@ def print_outcome(outcome: Outcome) -> None:
         groups.setdefault(key, []).append(sample)
     if groups:
         print_table([COLUMNS, *map(table_row, groups.values())], words=2)
+    for server, figures in outcome.figures.items():
+        print(
+            f"{server}: {median(figures):.0f} ({min(figures):.0f}..{max(figures):.0f})"
+        )
     for server, reason in outcome.missing.items():
         print(f"missing: {server}: {reason}")
     for server in dict.fromkeys([*outcome.failures, *(key[0] for key in groups)]):

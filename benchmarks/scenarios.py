@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import client
+import idle as idle_connections
 from claims import (
     OURS,
     Bound,
@@ -30,6 +31,7 @@ READ = Load(
 READ_PIPELINED = Load(READ.path, depth=16, headers=READ.headers, expect=READ.expect)
 FAST = Load("/fast", connections=62, expect=("fast",))
 SLOW = Load("/slow", connections=2, expect=("slow",))
+IDLE_PEERS = ["socketify", "uvicorn", "granian-rsgi", "bjoern", "fastwsgi"]
 BUSY_PEERS = ["uvicorn", "granian-asgi", "granian-rsgi", "bjoern", "socketify"]
 
 
@@ -181,6 +183,29 @@ def slow(bench: Bench) -> Outcome:
     return outcome
 
 
+def idle(bench: Bench) -> Outcome:
+    """Measure the memory of connections that were answered and stay open."""
+    count = idle_connections.room_for(10_000)
+    outcome = Outcome("idle", f"bytes of memory for each of {count} idle connections")
+    for number in range(bench.rounds):
+        for name in [OURS, *IDLE_PEERS]:
+            if reason := bench.servers[name].unavailable:
+                outcome.missing[name] = reason
+                continue
+            try:
+                with running(bench.servers[name], bench.server_cpus) as live:
+                    figure = idle_connections.bytes_each(live, count)
+            except (ServerError, OSError, ValueError) as error:
+                outcome.add_failure(name, f"{type(error).__name__}: {error}")
+                continue
+            outcome.figures.setdefault(name, []).append(figure)
+            print(f"idle round {number + 1}: {name} {figure:.0f}", file=sys.stderr)
+    text = "bytes for an idle connection"
+    add_claim(outcome, text, outcome.figures.get(OURS, []), Bound("<=", 512.0), [])
+    return outcome
+
+
 SCENARIOS: dict[str, Callable[[Bench], Outcome]] = {
-    scenario.__name__: scenario for scenario in (pipelined, plain, read, busy, slow)
+    scenario.__name__: scenario
+    for scenario in (pipelined, plain, read, busy, slow, idle)
 }

@@ -3,6 +3,7 @@
 from .app import SWITCH_INTERVAL, App, ListenConfig
 from .bare_loop import BareLoop
 from .errors import NativeError, RequestExpired, RouteError, SocketifyError
+from .limits import Limits
 from .loop import Loop
 from .request import Request
 from .response import Response
@@ -11,6 +12,7 @@ __all__ = [
     "SWITCH_INTERVAL",
     "App",
     "BareLoop",
+    "Limits",
     "ListenConfig",
     "Loop",
     "NativeError",

@@ -12,6 +12,7 @@ from typing import Any
 
 from ._native import ffi, lib
 from .errors import NativeError
+from .limits import Limits
 
 __all__ = ["Native", "NativeServer", "check", "ffi", "lib"]
 
@@ -51,9 +52,14 @@ OUT_NO_DATE: int = lib.SMW_OUT_NO_DATE
 
 EVENT_READY: int = lib.SMW_EVENT_READY
 EVENT_WRITABLE: int = lib.SMW_EVENT_WRITABLE
+EVENT_DATA: int = lib.SMW_EVENT_DATA
 FIRST_TOKEN: int = lib.SMW_FIRST_TOKEN
 
 EGONE: int = lib.SMW_EGONE
+
+# Of the places of a piece; its start is shifted by 32, its end is below this bit.
+PIECE_LAST: int = lib.SMW_PIECE_LAST
+PIECE_END: int = PIECE_LAST - 1
 
 SLOT_MASK: int = lib.SMW_SLOT_MASK
 
@@ -100,6 +106,33 @@ def listen_options(
     options.backlog = backlog
     options.reuse_port = reuse_port
     return options, kept
+
+
+def _size(limit: int | None) -> int:
+    return 2**64 - 1 if limit is None else limit
+
+
+def _milliseconds(seconds: float | None) -> int:
+    return lib.SMW_NEVER if seconds is None else max(round(seconds * 1000), 1)
+
+
+def server_options(limits: Limits) -> Any:
+    """Return `smw_server_options *`."""
+    return ffi.new(
+        "smw_server_options *",
+        {
+            "max_line": limits.max_line,
+            "max_head": limits.max_head,
+            "max_fields": limits.max_fields,
+            "max_body": _size(limits.max_body),
+            "max_connections": limits.max_connections or 0,
+            "head_timeout": _milliseconds(limits.head_timeout),
+            "body_timeout": _milliseconds(limits.body_timeout),
+            "idle_timeout": _milliseconds(limits.idle_timeout),
+            "send_timeout": _milliseconds(limits.send_timeout),
+            "answer_timeout": _milliseconds(limits.answer_timeout),
+        },
+    )
 
 
 def new_loop() -> Any:
@@ -180,6 +213,13 @@ class Native:
         """
         return check(lib.smw_exchange_send(self._batch, exchange, body, len(body)))
 
+    def read(self, exchange: int) -> int:
+        """Ask for a request's body; returns the piece of it that is here.
+
+        What comes later comes as EVENT_DATA. Raises NativeError with EGONE.
+        """
+        return check(lib.smw_exchange_read(self._batch, exchange, True))
+
     def watch(self, fd: int, events: int) -> None:
         """Report readiness of a descriptor in the batch; 0 forgets it."""
         check(lib.smw_batch_watch(self._batch, fd, events))
@@ -187,8 +227,8 @@ class Native:
     def stats(self) -> dict[str, int]:
         return read_stats(self._loop)
 
-    def new_server(self) -> "NativeServer":
-        return NativeServer(self)
+    def new_server(self, limits: Limits, half_close: bool) -> "NativeServer":
+        return NativeServer(self, limits, half_close)
 
     def close(self) -> None:
         """Close everything of the loop. The memory stays readable."""
@@ -221,9 +261,11 @@ def _forked(*arguments: Any) -> int:
 class NativeServer:
     """An HTTP server of a native loop. Used after the loop's close: RuntimeError."""
 
-    def __init__(self, native: Native) -> None:
+    def __init__(self, native: Native, limits: Limits, half_close: bool) -> None:
         self._native = native
-        self._pointer = lib.smw_server_new(native._loop, ffi.NULL)
+        options = server_options(limits)
+        options.half_close = half_close
+        self._pointer = lib.smw_server_new(native._loop, options)
         if self._pointer == ffi.NULL:
             raise MemoryError("no memory for a server")
 
@@ -237,6 +279,10 @@ class NativeServer:
         data = pattern.encode()
         number = METHOD_NUMBERS[method]
         check(lib.smw_server_route(self._server, number, data, len(data), token))
+
+    def max_body(self, token: int, limit: int | None) -> None:
+        """Let requests for a route have bodies of `limit` bytes; None for any."""
+        check(lib.smw_server_max_body(self._server, token, _size(limit)))
 
     def miss(self, token: int) -> None:
         lib.smw_server_miss(self._server, token)

@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import monotonic
-from typing import Self
+from typing import Literal, Self
 
 from ._binding import FORKED, METHODS, W_ALLOW
 from .errors import NativeError, RouteError
+from .limits import Limits
 from .loop import Loop, thread_loop
 from .request import Request
 from .response import Response
@@ -26,6 +27,9 @@ SWITCH_INTERVAL = 0.0005
 
 # Seconds for clients to take their last answers when the app is stopped.
 GRACE = 30.0
+
+# Of a route: bytes, None for any number, or the app's own limit.
+MaxBody = int | Literal["default"] | None
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -43,6 +47,13 @@ class App:
 
     Handlers are called `handler(res, req)`. Apps of one thread share one loop.
 
+    limits: what a client may take; see `Limits`.
+    half_close: let a client end its side of the connection and still wait for an answer
+        that takes longer than its handler's call. Else that counts as having gone.
+
+    A route's `max_body` is the most bytes that a body may have (413 beyond); None for
+    any number, "default" for the app's own limit.
+
     Example::
 
         app = App()
@@ -51,9 +62,12 @@ class App:
         app.run()
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self, *, limits: Limits | None = None, half_close: bool = False
+    ) -> None:
         self._loop = thread_loop()
-        self._server = self._loop.new_server()
+        self._server = self._loop.new_server(limits or Limits(), half_close)
+        self._methods: set[str] = set()  # that any route has
         self._is_closing = False
         self._is_listening = False
         self._grace = GRACE
@@ -61,53 +75,80 @@ class App:
 
     # ---- routes ----
 
-    def get(self, path: str, handler: Handler) -> Self:
+    def get(
+        self, path: str, handler: Handler, *, max_body: MaxBody = "default"
+    ) -> Self:
         """Call `handler` for GET, and for HEAD (whose body is not sent)."""
-        return self._route("GET", path, handler)
+        return self._route("GET", path, handler, max_body)
 
-    def post(self, path: str, handler: Handler) -> Self:
+    def post(
+        self, path: str, handler: Handler, *, max_body: MaxBody = "default"
+    ) -> Self:
         """Call `handler` for POST."""
-        return self._route("POST", path, handler)
+        return self._route("POST", path, handler, max_body)
 
-    def options(self, path: str, handler: Handler) -> Self:
+    def options(
+        self, path: str, handler: Handler, *, max_body: MaxBody = "default"
+    ) -> Self:
         """Call `handler` for OPTIONS."""
-        return self._route("OPTIONS", path, handler)
+        return self._route("OPTIONS", path, handler, max_body)
 
-    def delete(self, path: str, handler: Handler) -> Self:
+    def delete(
+        self, path: str, handler: Handler, *, max_body: MaxBody = "default"
+    ) -> Self:
         """Call `handler` for DELETE."""
-        return self._route("DELETE", path, handler)
+        return self._route("DELETE", path, handler, max_body)
 
-    def patch(self, path: str, handler: Handler) -> Self:
+    def patch(
+        self, path: str, handler: Handler, *, max_body: MaxBody = "default"
+    ) -> Self:
         """Call `handler` for PATCH."""
-        return self._route("PATCH", path, handler)
+        return self._route("PATCH", path, handler, max_body)
 
-    def put(self, path: str, handler: Handler) -> Self:
+    def put(
+        self, path: str, handler: Handler, *, max_body: MaxBody = "default"
+    ) -> Self:
         """Call `handler` for PUT."""
-        return self._route("PUT", path, handler)
+        return self._route("PUT", path, handler, max_body)
 
-    def head(self, path: str, handler: Handler) -> Self:
+    def head(
+        self, path: str, handler: Handler, *, max_body: MaxBody = "default"
+    ) -> Self:
         """Call `handler` for HEAD, in place of the GET route's."""
-        return self._route("HEAD", path, handler)
+        return self._route("HEAD", path, handler, max_body)
 
-    def connect(self, path: str, handler: Handler) -> Self:
+    def connect(
+        self, path: str, handler: Handler, *, max_body: MaxBody = "default"
+    ) -> Self:
         """Call `handler` for CONNECT; the only pattern that matches is `/*`."""
-        return self._route("CONNECT", path, handler)
+        return self._route("CONNECT", path, handler, max_body)
 
-    def trace(self, path: str, handler: Handler) -> Self:
+    def trace(
+        self, path: str, handler: Handler, *, max_body: MaxBody = "default"
+    ) -> Self:
         """Call `handler` for TRACE."""
-        return self._route("TRACE", path, handler)
+        return self._route("TRACE", path, handler, max_body)
 
-    def any(self, path: str, handler: Handler) -> Self:
+    def any(
+        self, path: str, handler: Handler, *, max_body: MaxBody = "default"
+    ) -> Self:
         """Call `handler` for every method that the path has no route of its own for."""
-        return self._route("ANY", path, handler)
+        return self._route("ANY", path, handler, max_body)
 
-    def _route(self, method: str, path: str, handler: Handler) -> Self:
+    def _route(
+        self, method: str, path: str, handler: Handler, max_body: MaxBody
+    ) -> Self:
         route = Route(self, method, path, handler)
+        if max_body is not None and max_body != "default":
+            _check_size(route, max_body)
         token = self._loop.add_route(route)
         try:
             self._server.route(method, route.pattern, token)
         except NativeError as error:
             raise RouteError(f"{route}: {error}. {PATTERN_RULES}") from None
+        if max_body != "default":
+            self._server.max_body(token, max_body)
+        self._methods.add(method)
         return self
 
     # ---- serving ----
@@ -201,17 +242,44 @@ class App:
             await asyncio.sleep(0.01)
 
 
+def _check_size(route: Route, max_body: object) -> None:
+    if type(max_body) is not int or not 0 <= max_body < 2**63:
+        raise RouteError(
+            f"{route}: max_body is a number of bytes, None for any number, or "
+            f'"default", not {max_body!r}'
+        )
+
+
 def _miss(res: Response, req: Request) -> None:
-    """Answer a request that no route matches: 405 when another method would."""
-    allow = req._view.words[req._base + W_ALLOW]
-    if not allow:
+    """Answer a request that no route matches (RFC 9110 9.3.7, 15.5.5, 15.5.6)."""
+    method = req.get_method()
+    if method == "CONNECT":
+        res.write_status(501).end("Not Implemented")
+        return
+    allowed = _allowed(req)
+    if not allowed:
         res.write_status(404).end("Not Found")
         return
-    methods = [name for i, name in enumerate(METHODS) if allow >> i & 1]
-    if "GET" in methods and "HEAD" not in methods:
-        methods.append("HEAD")
-    res.write_status(405).write_header("Allow", ", ".join(methods))
-    res.end("Method Not Allowed")
+    res.write_header("Allow", ", ".join(allowed))
+    if method == "OPTIONS":
+        res.write_status(204).end()
+    else:
+        res.write_status(405).end("Method Not Allowed")
+
+
+def _allowed(req: Request) -> list[str]:
+    """Return the methods that routes for the request's path have."""
+    if req.get_url() == "*":  # OPTIONS about the server as a whole
+        known = req.app._methods
+        found = [name for name in METHODS if name in known or "ANY" in known]
+    else:
+        allow = req._view.words[req._base + W_ALLOW]
+        found = [name for i, name in enumerate(METHODS) if allow >> i & 1]
+    if "GET" in found and "HEAD" not in found:
+        found.append("HEAD")
+    if found and "OPTIONS" not in found:
+        found.append("OPTIONS")
+    return found
 
 
 @contextmanager

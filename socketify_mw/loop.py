@@ -20,9 +20,12 @@ from typing import TYPE_CHECKING, Any
 
 from ._binding import (
     EGONE,
+    EVENT_DATA,
     EVENT_READY,
     EVENT_WRITABLE,
     FIRST_TOKEN,
+    PIECE_END,
+    PIECE_LAST,
     READABLE,
     SLOT_MASK,
     WRITABLE,
@@ -31,8 +34,9 @@ from ._binding import (
     check,
 )
 from .errors import NativeError
+from .limits import Limits
 from .request import Request
-from .response import _DONE, Response
+from .response import _DONE, Claim, Response
 
 if TYPE_CHECKING:
     from .route import Route
@@ -68,6 +72,8 @@ class TurnSelector(selectors.BaseSelector):
         # As a response sees it:
         self.parts: list[bytes] = []
         self.bodies: dict[int, bytes] = {}  # that are on their way, by exchange
+        # Of responses that come later, by slot: a connection has one open exchange.
+        self.claims: dict[int, Claim] = {}
         # Routes by token; those below FIRST_TOKEN are events.
         self.routes: list[Route] = [None] * FIRST_TOKEN  # type: ignore[list-item]
         self.is_walking = False
@@ -237,8 +243,12 @@ class TurnSelector(selectors.BaseSelector):
                 ready.append((key, base & key.events))
         elif token == EVENT_WRITABLE:
             self.send_body(id)
-        else:  # the peer has gone
-            self.bodies.pop(id, None)
+        elif (claim := self.claims.get(id & SLOT_MASK)) is None or claim.exchange != id:
+            self.bodies.pop(id, None)  # it is about one that was answered
+        elif token == EVENT_DATA:
+            self._give(claim, base)
+        else:
+            self._abort(claim)
 
     def _fail(self, response: Response, route: "Route") -> None:
         if response._head is _DONE:
@@ -248,12 +258,55 @@ class TurnSelector(selectors.BaseSelector):
             response._fail()
 
     def _unanswered(self, response: Response, route: "Route", result: object) -> None:
+        claim = self.claims.get(response._exchange & SLOT_MASK)
+        if claim is not None and claim.response is response:
+            claim.route = route
+            self.read(claim)
+            if response._head is not _DONE:
+                self.hold(response._exchange)
+            return
         if inspect.iscoroutine(result):
             result.close()  # or Python would warn that it was never awaited
             logger.error("%s returned a coroutine: use `def`", route)
         else:
             logger.error("%s returned without an answer: call res.end() in it", route)
         response._fail()
+
+    # ---- responses that come later ----
+
+    def read(self, claim: Claim) -> None:
+        """Ask for the request's body if a handler is there for it."""
+        if claim.is_reading or not claim.on_data:
+            return
+        claim.is_reading = True
+        try:
+            piece = self.native.read(claim.exchange)
+        except NativeError as error:
+            if error.code != EGONE:
+                raise
+        else:
+            if piece:
+                self._give(claim, piece)
+
+    def _give(self, claim: Claim, piece: int) -> None:
+        """Give a piece of a body to the handlers for it."""
+        data = self.arena[piece >> 32 : piece & PIECE_END]
+        self._call(claim, claim.on_data, data, bool(piece & PIECE_LAST))
+
+    def _abort(self, claim: Claim) -> None:
+        """Tell the handlers that there is nobody to answer any more."""
+        claim.response._leave()
+        self._call(claim, claim.on_aborted)
+
+    def _call(
+        self, claim: Claim, handlers: list[Callable[..., object]], *arguments: object
+    ) -> None:
+        for handler in handlers:
+            try:
+                handler(claim.response, *arguments)
+            except Exception:
+                assert claim.route is not None
+                self._fail(claim.response, claim.route)
 
     def _settle(self) -> None:
         """Leave nothing half done for the record that an exception has met.
@@ -272,6 +325,10 @@ class TurnSelector(selectors.BaseSelector):
                 self.bodies.pop(exchange, None)
                 self.release(exchange)
             response._fail()
+        elif token == EVENT_DATA:
+            claim = self.claims.get(exchange & SLOT_MASK)
+            if claim is not None and claim.exchange == exchange:
+                claim.response._fail()
         if exchange in self.bodies:
             self.send_body(exchange)
         self._interrupted = None
@@ -373,6 +430,7 @@ class TurnSelector(selectors.BaseSelector):
                 pass
         self.parts.clear()
         self.bodies.clear()
+        self.claims.clear()
         self._keys.clear()
         self.native.abandon(is_ours=is_ours)
 
@@ -381,6 +439,7 @@ class TurnSelector(selectors.BaseSelector):
             raise RuntimeError("a handler cannot close the loop that runs it")
         self._keys.clear()
         self.bodies.clear()
+        self.claims.clear()
         self.native.close()
 
 
@@ -421,9 +480,9 @@ class Loop(asyncio.SelectorEventLoop):
         self.turns.routes.append(route)
         return len(self.turns.routes) - 1
 
-    def new_server(self) -> NativeServer:
+    def new_server(self, limits: Limits, half_close: bool) -> NativeServer:
         """Return a native HTTP server on this loop."""
-        return self.turns.native.new_server()
+        return self.turns.native.new_server(limits, half_close)
 
 
 _of_thread = threading.local()

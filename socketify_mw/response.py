@@ -6,9 +6,10 @@ the outbox, from which the next turn sends it. Plain answers go through both at 
 
 import json
 import re
+from collections.abc import Callable
 from http import HTTPStatus
 from struct import Struct
-from typing import Final, Protocol, Self
+from typing import TYPE_CHECKING, Final, Protocol, Self
 
 from ._binding import (
     OUT_CLOSE,
@@ -16,7 +17,14 @@ from ._binding import (
     OUT_NO_DATE,
     OUT_REASON,
     OUT_TEXT,
+    SLOT_MASK,
 )
+
+if TYPE_CHECKING:
+    from .route import Route
+
+DataHandler = Callable[["Response", bytes, bool], object]
+AbortedHandler = Callable[["Response"], object]
 
 # Exchange, status, flags, head length, body length: the record of smw.h.
 _pack = Struct("=QHHIQ").pack
@@ -33,7 +41,9 @@ class Outbox(Protocol):
 
     parts: list[bytes]
     bodies: dict[int, bytes]
+    claims: "dict[int, Claim]"
 
+    def read(self, claim: "Claim") -> None: ...
     def hold(self, exchange: int) -> None: ...
     def send_body(self, exchange: int) -> None: ...
 
@@ -66,9 +76,32 @@ class Head:
         return block
 
 
-# In place of a head: the answer was committed, or the server gave its own.
+class Claim:
+    """What a handler leaves behind when it returns before it has answered."""
+
+    __slots__ = (
+        "exchange",
+        "is_reading",
+        "on_aborted",
+        "on_data",
+        "response",
+        "route",
+    )
+
+    def __init__(self, response: "Response") -> None:
+        self.response = response
+        self.exchange = response._exchange
+        self.route: Route | None = None  # set when the handler has returned
+        self.on_data: list[DataHandler] = []
+        self.on_aborted: list[AbortedHandler] = []
+        self.is_reading = False
+
+
+# In place of a head: the answer was committed, the server gave its own, or there is
+# nobody left to answer.
 _DONE: Final = Head()
 _FAILED: Final = Head()
+_GONE: Final = Head()
 
 
 class Response:
@@ -118,6 +151,65 @@ class Response:
         head.lines.append(b"%b: %b\r\n" % (name, data))
         return self
 
+    @property
+    def aborted(self) -> bool:
+        """Whether the client is known to have gone. What is said then is ignored.
+
+        It is known of responses that asked for it, by `on_aborted` or `on_data`.
+        """
+        return self._head is _GONE
+
+    def on_data(self, handler: DataHandler) -> Self:
+        """Call `handler(res, chunk, is_end)` with the request's body as it comes.
+
+        The calls begin when the route's handler has returned; the response stays open
+        then. A request without a body gives one call, with b"" and True. A body that
+        nobody asks for stays with the client.
+        """
+        if not callable(handler):
+            raise TypeError(f"the handler of on_data, {handler!r}, is not callable")
+        claim = self._claim()
+        if claim is not None:
+            claim.on_data.append(handler)
+            if claim.route is not None:
+                self._outbox.read(claim)
+        return self
+
+    def on_aborted(self, handler: AbortedHandler) -> Self:
+        """Call `handler(res)` when the client has gone, or took too long.
+
+        The response may be ended later, after the route's handler has returned.
+        """
+        if not callable(handler):
+            raise TypeError(f"the handler of on_aborted, {handler!r}, is not callable")
+        claim = self._claim()
+        if claim is not None:
+            claim.on_aborted.append(handler)
+        return self
+
+    def _claim(self) -> Claim | None:
+        """Keep the exchange open; None when there is nobody to answer."""
+        self._open_head()
+        if self._head is _GONE:
+            return None
+        claims = self._outbox.claims
+        slot = self._exchange & SLOT_MASK
+        claim = claims.get(slot)
+        if claim is None or claim.response is not self:
+            claim = claims[slot] = Claim(self)
+        return claim
+
+    def _leave(self) -> None:
+        """There is nobody to answer any more."""
+        self._unclaim()
+        self._head = _GONE
+
+    def _unclaim(self) -> None:
+        claims = self._outbox.claims
+        slot = self._exchange & SLOT_MASK
+        if slot in claims and claims[slot].response is self:
+            del claims[slot]
+
     def end(self, message: object = None, end_connection: bool = False) -> Self:
         """Answer with `message`, and close the connection if `end_connection`.
 
@@ -149,6 +241,8 @@ class Response:
 
     def _finish(self, message: object, end_connection: bool) -> Self:
         head = self._open_head()
+        if self._head is _GONE:
+            return self
         if end_connection:
             head.flags |= OUT_CLOSE
         self._commit(head, self._stash(head, message))
@@ -187,12 +281,14 @@ class Response:
             parts += (record, block)
             self._head = _DONE
             outbox.send_body(exchange)
+        if outbox.claims:  # not before: an exception would leave nobody to answer
+            self._unclaim()
         if flags & OUT_CLOSE:
             outbox.hold(exchange)  # RFC 9112 9.6: nothing behind it is processed
 
     def _fail(self) -> None:
         """Answer 500 in place of whatever was said so far."""
-        if self._head is _DONE or self._head is _FAILED:
+        if self._head is _DONE or self._head is _FAILED or self._head is _GONE:
             return
         self._head = None
         self.write_status(500).end("Internal Server Error")
@@ -202,6 +298,8 @@ class Response:
         head = self._head
         if head is None:
             head = self._head = Head()
+        elif head is _GONE:
+            return Head()  # for nobody
         elif head is _DONE:
             raise RuntimeError("this response has been ended already")
         elif head is _FAILED:

@@ -29,9 +29,13 @@ def test_a_plain_answer_is_whole(serve):
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_each_verb_reaches_its_own_route(serve, verb):
+    def answer_with(verb):
+        # 202 to CONNECT would have no content: it would begin a tunnel.
+        return lambda res, req: res.write_status(403).end(verb)
+
     def setup(app):
-        assert getattr(app, verb)("/*", lambda res, req: res.end(verb)) is app
-        app.any("/*", lambda res, req: res.end("any"))
+        assert getattr(app, verb)("/*", answer_with(verb)) is app
+        app.any("/*", answer_with("any"))
 
     client = serve(setup).client()
     target = "host:80" if verb == "connect" else "/x"
@@ -60,7 +64,34 @@ def test_what_matches_no_route_is_404(serve):
 def test_a_method_without_a_route_is_405_with_allow(serve):
     answer = serve(lambda app: app.get("/", hello).put("/", hello)).ask("/", "POST")
     assert answer.status == 405
-    assert answer["allow"] == "GET, PUT, HEAD"
+    assert answer["allow"] == "GET, PUT, HEAD, OPTIONS"
+
+
+def test_options_without_a_route_tells_the_methods(serve):
+    client = serve(
+        lambda app: app.get("/", hello).post("/form", hello).options("/own", hello)
+    ).client()
+    found = [client.ask(path, "OPTIONS") for path in ("/", "/form", "/nothing", "*")]
+    assert [answer.status for answer in found] == [204, 204, 404, 204]
+    assert [answer["allow"] for answer in found] == [
+        "GET, HEAD, OPTIONS",
+        "POST, OPTIONS",
+        None,
+        "GET, POST, OPTIONS, HEAD",
+    ]
+    assert client.ask("/own", "OPTIONS").body == b"Hello, World!"
+
+
+def test_connect_without_a_route_is_not_implemented(serve):
+    assert serve(lambda app: app.get("/", hello)).ask("a:80", "CONNECT").status == 501
+
+
+def test_a_success_of_connect_has_no_content_and_closes(serve):
+    client = serve(lambda app: app.connect("/*", hello)).client()
+    answer = client.ask("a:80", "CONNECT")
+    assert answer.status == 200
+    assert answer["content-length"] is None and answer["transfer-encoding"] is None
+    assert client.is_closed_by_server()
 
 
 def test_head_is_answered_from_get_without_a_body(serve):

@@ -20,6 +20,17 @@ def hello(res, req):
     res.end("Hello, World!")
 
 
+def echo(res, req):
+    body = bytearray()
+
+    def on_data(res, chunk, is_end):
+        body.extend(chunk)
+        if is_end:
+            res.end(bytes(body))
+
+    res.on_data(on_data)
+
+
 class Counted:
     """The C library, with a note of each call into it."""
 
@@ -213,6 +224,7 @@ def test_a_storm_of_raising_signals_loses_no_request_and_mixes_no_answers():
     app = App()
     app.get("/:n", lambda res, req: res.end(req.get_parameter(0) * 3))
     app.get("/large/:n", lambda res, req: res.end(req.get_parameter(0) * 20_000))
+    app.post("/echo", echo)
     ports = []
     app.listen(0, ports.append)
     failures = []
@@ -224,7 +236,10 @@ def test_a_storm_of_raising_signals_loses_no_request_and_mixes_no_answers():
                 one = b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n"
                 data = b"".join(one % n for n in range(count))
                 client.send(data + b"GET /large/7 HTTP/1.1\r\nHost: a\r\n\r\n")
-                wanted = [str(n) * 3 for n in range(count)] + ["7" * 20_000]
+                client.send(b"POST /echo HTTP/1.1\r\nHost: a\r\n")
+                client.send(b"Content-Length: 40000\r\n\r\n" + b"8" * 40_000)
+                wanted = [str(n) * 3 for n in range(count)]
+                wanted += ["7" * 20_000, "8" * 40_000]
                 for text in wanted:
                     answer = client.read()
                     assert answer.status == 500 or answer.body.decode() == text

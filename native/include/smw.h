@@ -130,11 +130,24 @@ enum {
     SMW_ANY,                  /* in smw_server_route: every method */
 };
 
+/* What a peer may take. Zero means the default. */
 typedef struct smw_server_options {
-    uint32_t max_head;   /* bytes of a request head, at most 64 KiB; 0: 16 KiB */
-    uint32_t max_line;   /* bytes of a request line; 0: 8 KiB */
-    uint32_t max_fields; /* header fields, at most 100; 0: 100 */
+    uint32_t max_head;   /* bytes of a request head, at most 64 KiB; 16 KiB */
+    uint32_t max_line;   /* bytes of a request line; 8 KiB */
+    uint32_t max_fields; /* header fields, at most 100; 100 */
+    uint64_t max_body;   /* bytes of a request body; 16 MiB */
+    uint32_t max_connections; /* open at once; none */
+    /* Milliseconds; SMW_NEVER for no limit. */
+    uint32_t head_timeout;   /* from a head's first byte to its last; 10 s, then 408 */
+    uint32_t body_timeout;   /* without a byte of a body that is read; 60 s, then 408 */
+    uint32_t idle_timeout;   /* between requests; 60 s */
+    uint32_t send_timeout;   /* without a byte taken of an answer; 60 s */
+    uint32_t answer_timeout; /* from a request to its answer, and between the pieces of
+                              * that; never, else 503 */
+    bool half_close; /* a peer's end of sending does not abort what is open */
 } smw_server_options;
+
+enum { SMW_NEVER = 0x7FFFFFFF };
 
 /* Free closes listeners and connections of this server. */
 smw_server *smw_server_new(smw_loop *loop, const smw_server_options *options);
@@ -145,6 +158,10 @@ void smw_server_free(smw_server *server);
  * that match, a static segment wins over `:name`, and `:name` over `*`. */
 int smw_server_route(smw_server *server, int method, const char *pattern,
                      size_t length, uint32_t token);
+
+/* Let bodies of requests for the route with this token have `max_body` bytes. 0 or
+ * -ENOMEM. */
+int smw_server_max_body(smw_server *server, uint32_t token, uint64_t max_body);
 
 /* Send requests that no route matches to `token`. */
 void smw_server_miss(smw_server *server, uint32_t token);
@@ -169,9 +186,16 @@ const char *smw_header_name(int number);
 enum {
     SMW_EVENT_READY = 1,    /* id: descriptor, base: SMW_READABLE | SMW_WRITABLE */
     SMW_EVENT_WRITABLE = 2, /* id: exchange whose body may go on */
-    SMW_EVENT_ABORTED = 3,  /* id: exchange whose peer has gone */
+    SMW_EVENT_ABORTED = 3,  /* id: exchange that has ended without its answer; base: 0
+                             * when the peer has gone, or the status that the core
+                             * refused it with */
+    SMW_EVENT_DATA = 4,     /* id: exchange, base: a piece of its body */
     SMW_FIRST_TOKEN = 8,
 };
+
+/* A piece of a body is a number: where it begins in the arena, shifted by 32, and where
+ * it ends; with SMW_PIECE_LAST nothing comes behind it. */
+enum { SMW_PIECE_LAST = 0x40000000 };
 
 /* The connection's part of an exchange's id. Requests whose connection has an open
  * exchange in front of them may be left alone: they come again after it. */
@@ -211,7 +235,7 @@ typedef struct smw_shared {
  * and may be read after the loop was freed. */
 typedef struct smw_batch_memory {
     char *arena;        /* what is read from sockets */
-    size_t arena_size;  /* at least 128 KiB */
+    size_t arena_size;  /* from 128 KiB to 1 GiB */
     uint32_t *words;
     size_t word_count;  /* at least SMW_W_COUNT */
     uint64_t *records;  /* three a record */
@@ -242,16 +266,26 @@ int smw_flush(smw_batch *batch, const char *outbox, size_t length);
 int64_t smw_exchange_send(smw_batch *batch, uint64_t exchange, const char *data,
                           size_t length);
 
+/* Ask for the body of a request, or (`wants` false) for no more of it for now. Returns
+ * the piece that came with the request, in this turn's arena, or an error: SMW_EGONE.
+ * What else there is comes as SMW_EVENT_DATA, until one is the last. A body that nobody
+ * asks for stays with the peer, but for its first kilobytes. */
+int64_t smw_exchange_read(smw_batch *batch, uint64_t exchange, bool wants);
+
 /* An outbox is a row of: record, head, body. A record is, in native byte order
  * and without padding: u64 exchange, u16 status, u16 flags, u32 head length, u64
  * body length. The head is the application's own field lines, each ended by CRLF,
- * with nothing in them that could end a line early (the caller checks). */
+ * with nothing in them that could end a line early (the caller checks). An answer of
+ * unknown length has SMW_OUT_STREAM in its record; then records with status 0 and no
+ * head add to its body, until one (it may be the first) has SMW_OUT_LAST. */
 enum {
     SMW_OUT_TEXT = 1,     /* add `Content-Type: text/plain; charset=utf-8` */
     SMW_OUT_CLOSE = 2,    /* close the connection after this answer */
     SMW_OUT_MORE = 4,     /* no body here: it comes by smw_exchange_send */
     SMW_OUT_REASON = 8,   /* the head's first line is the reason phrase */
     SMW_OUT_NO_DATE = 16, /* the head has a Date of its own */
+    SMW_OUT_STREAM = 32,
+    SMW_OUT_LAST = 64,
     SMW_OUT_RECORD = 24,  /* bytes of a record */
 };
 
@@ -291,8 +325,12 @@ typedef struct smw_request {
 
 typedef struct smw_server_callbacks {
     void (*on_request)(smw_server *server, const smw_request *request, void *user);
+    /* A piece of a body that was asked for; it may be empty when it is the last. */
+    void (*on_data)(smw_server *server, uint64_t exchange, smw_str piece, bool is_last,
+                    void *user);
     void (*on_writable)(smw_server *server, uint64_t exchange, void *user);
-    void (*on_aborted)(smw_server *server, uint64_t exchange, void *user);
+    /* `status`: see SMW_EVENT_ABORTED. */
+    void (*on_aborted)(smw_server *server, uint64_t exchange, int status, void *user);
     void *user;
 } smw_server_callbacks;
 
@@ -301,7 +339,7 @@ void smw_server_on(smw_server *server, const smw_server_callbacks *callbacks);
 
 typedef struct smw_answer {
     int status;
-    unsigned flags; /* SMW_OUT_* */
+    unsigned flags; /* SMW_OUT_*; with status 0 this is a piece of a stream */
     smw_str head;
     smw_str body;
     uint64_t body_length; /* with SMW_OUT_MORE: how much will come */
@@ -309,5 +347,9 @@ typedef struct smw_answer {
 
 /* Answer an exchange: 0, SMW_EGONE, SMW_EORDER or an error. */
 int smw_respond(smw_loop *loop, uint64_t exchange, const smw_answer *answer);
+
+/* Have on_data called with the request's body, or (`wants` false) not for now. 0 or
+ * SMW_EGONE. */
+int smw_read(smw_loop *loop, uint64_t exchange, bool wants);
 
 #endif

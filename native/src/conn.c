@@ -10,7 +10,7 @@
 
 static void on_ready(smw_loop *loop, watch *w, unsigned events);
 static void on_turn(smw_loop *loop, task *t);
-static void on_linger_over(timer *t);
+static void on_time(timer *t);
 
 conn *conn_new(smw_loop *loop, int fd, size_t size, const conn_protocol *protocol)
 {
@@ -20,14 +20,15 @@ conn *conn_new(smw_loop *loop, int fd, size_t size, const conn_protocol *protoco
     task_init(&c->task, on_turn);
     list_init(&c->link);
     list_init(&c->cork);
-    timer_init(&c->linger, on_linger_over);
+    timer_init(&c->timer, on_time);
     c->loop = loop;
     c->protocol = protocol;
     c->transport = &transport_plain;
     c->slot = slots_add(&loop->conns, c);
     if (c->slot == 0) goto fail;
     c->generation = slots_generation(&loop->conns, c->slot);
-    if (loop_watch(loop, &c->watch, POLL_READ) != 0) {
+    c->since = loop->now;
+    if (loop_watch(loop, &c->watch, POLL_READ | POLL_HANGUP) != 0) {
         slots_remove(&loop->conns, c->slot, c->generation);
         goto fail;
     }
@@ -44,9 +45,10 @@ static void flush(conn *c);
 
 static void watch_again(conn *c)
 {
-    /* Paused, nothing is told: not even that the peer has gone, until a write fails. */
     unsigned events = c->is_paused ? 0u : (unsigned)POLL_READ;
     if (c->is_blocked) events |= POLL_WRITE;
+    /* Once seen, it would be told again and again. */
+    if (!c->is_hung_up) events |= POLL_HANGUP;
     /* It can fail for want of kernel memory alone: then nothing more would ever be
      * heard of this connection. */
     if (loop_watch(c->loop, &c->watch, events) != 0) conn_break(c);
@@ -64,12 +66,11 @@ static void on_ready(smw_loop *loop, watch *w, unsigned events)
         if (buf_length(&c->out) == 0) c->protocol->on_drained(c);
         if (c->is_closed) return;
     }
-    if (!(events & POLL_READ)) return;
-    c->is_readable = true;
-    if (c->is_paused)
-        watch_again(c);
-    else
-        loop_defer(loop, &c->task);
+    bool hangs_up = events & POLL_HANGUP && !c->is_hung_up;
+    if (hangs_up) c->is_hung_up = true;
+    if (events & POLL_READ) c->is_readable = true;
+    if (hangs_up || c->is_paused) watch_again(c);
+    if (hangs_up || (c->is_readable && !c->is_paused)) loop_defer(loop, &c->task);
 }
 
 static void discard_input(conn *c)
@@ -153,8 +154,10 @@ static size_t send_now(conn *c, const char *data, size_t length)
         conn_break(c);
         return 0;
     }
+    if (count > 0) c->since = c->loop->now;
     if (count < (ssize_t)length) {
         c->is_blocked = true;
+        conn_expect(c, c->send_timeout);
         watch_again(c);
     }
     return count > 0 ? (size_t)count : 0;
@@ -168,7 +171,7 @@ static void start_linger(conn *c)
         return;
     }
     c->is_lingering = true;
-    loop_start_timer(c->loop, &c->linger, LINGER_MS);
+    loop_start_timer(c->loop, &c->timer, LINGER_MS);
     conn_resume(c);
 }
 
@@ -230,6 +233,25 @@ size_t conn_write_some(conn *c, const char *data, size_t length, size_t high_wat
     return taken + rest;
 }
 
+/* ---- time ---- */
+
+void conn_expect(conn *c, uint32_t timeout_ms)
+{
+    if (timeout_ms == 0 || c->is_lingering) return;
+    if (timer_is_running(&c->timer) && c->timer.due <= c->loop->now + timeout_ms) return;
+    loop_start_timer(c->loop, &c->timer, timeout_ms);
+}
+
+static void on_time(timer *t)
+{
+    conn *c = list_entry(t, conn, timer);
+    c->loop->active--; /* the timer's */
+    if (c->is_lingering)
+        conn_close(c);
+    else if (!conn_is_gone(c))
+        c->protocol->on_timeout(c);
+}
+
 /* ---- the end ---- */
 
 void conn_finish(conn *c)
@@ -238,13 +260,6 @@ void conn_finish(conn *c)
     c->is_finishing = true;
     conn_pause(c);
     flush(c);
-}
-
-static void on_linger_over(timer *t)
-{
-    conn *c = list_entry(t, conn, linger);
-    c->loop->active--; /* the timer's */
-    conn_close(c);
 }
 
 void conn_break(conn *c)
@@ -264,7 +279,7 @@ void conn_close(conn *c)
     list_remove(&c->task.link);
     list_remove(&c->cork);
     list_remove(&c->link);
-    loop_stop_timer(loop, &c->linger);
+    loop_stop_timer(loop, &c->timer);
     buf_clear(&c->in, &loop->pool);
     buf_clear(&c->out, &loop->pool);
     loop_retire(loop, &c->watch);

@@ -12,10 +12,13 @@
 typedef struct conn conn;
 
 typedef struct conn_protocol {
-    /* There is input (`is_readable`), or input that was held may go on. */
+    /* There is input (`is_readable`), input that was held may go on, or the peer has
+     * hung up (`is_hung_up`, told once). */
     void (*on_input)(conn *c);
     /* Everything that waited for the kernel has left. */
     void (*on_drained)(conn *c);
+    /* The time asked for by conn_expect is over; NULL for who never asks. */
+    void (*on_timeout)(conn *c);
     /* The connection is closed; what the protocol holds must be let go. */
     void (*on_closed)(conn *c);
 } conn_protocol;
@@ -25,18 +28,21 @@ struct conn {
     task task;   /* its place in the line of those to be served */
     list link;   /* among the connections of its owner */
     list cork;   /* among those that owe a send */
-    timer linger;
+    timer timer; /* one for all: a connection waits for one thing at a time */
     smw_loop *loop;
     const conn_protocol *protocol;
     const transport *transport;
     buf in;  /* what a read cut in the middle, or what must wait */
     buf out; /* accepted from the application, not yet by the kernel */
     uint64_t generation; /* the last one used; ids up to it end with the connection */
+    int64_t since;       /* when what it waits for began, or last went on; loop's `now` */
     uint32_t slot;
+    uint32_t send_timeout; /* ms without progress that a blocked output may last; 0: any */
     uint32_t corks;        /* depth: nested callbacks may cork again */
     bool is_readable;      /* an event said so, and it has not been read since */
     bool is_paused;        /* wants no input now */
     bool is_blocked;       /* the kernel's buffer is full: wait for POLL_WRITE */
+    bool is_hung_up;       /* the peer sends nothing behind what it has sent */
     bool is_finishing;     /* close once `out` has left */
     bool must_linger;      /* unread input: a plain close would reset the answer */
     bool is_lingering;
@@ -60,6 +66,10 @@ ssize_t conn_read(conn *c, char *into, size_t length);
 /* Stop and go on watching for input. Pausing is free until input arrives. */
 void conn_pause(conn *c);
 void conn_resume(conn *c);
+
+/* Call on_timeout in `timeout_ms`, or before that: whoever is called looks at `since`,
+ * and asks again. 0: no effect. So what is begun and ended again costs a comparison. */
+void conn_expect(conn *c, uint32_t timeout_ms);
 
 void conn_cork(conn *c);
 void conn_uncork(conn *c);

@@ -2,35 +2,11 @@
 #include "http_parser.h"
 
 #include "http_fields.h"
+#include "http_token.h"
 
 #if defined(__SSE2__)
 #include <emmintrin.h>
 #endif
-
-/* What a byte becomes inside a token (RFC 9110 5.6.2): itself in lower case, or 0
- * when it cannot stand there. */
-static const unsigned char token_lower[256] = {
-    ['!'] = '!', ['#'] = '#', ['$'] = '$', ['%'] = '%', ['&'] = '&', ['\''] = '\'',
-    ['*'] = '*', ['+'] = '+', ['-'] = '-', ['.'] = '.', ['^'] = '^', ['_'] = '_',
-    ['`'] = '`', ['|'] = '|', ['~'] = '~',
-    ['0'] = '0', ['1'] = '1', ['2'] = '2', ['3'] = '3', ['4'] = '4',
-    ['5'] = '5', ['6'] = '6', ['7'] = '7', ['8'] = '8', ['9'] = '9',
-    ['a'] = 'a', ['b'] = 'b', ['c'] = 'c', ['d'] = 'd', ['e'] = 'e', ['f'] = 'f',
-    ['g'] = 'g', ['h'] = 'h', ['i'] = 'i', ['j'] = 'j', ['k'] = 'k', ['l'] = 'l',
-    ['m'] = 'm', ['n'] = 'n', ['o'] = 'o', ['p'] = 'p', ['q'] = 'q', ['r'] = 'r',
-    ['s'] = 's', ['t'] = 't', ['u'] = 'u', ['v'] = 'v', ['w'] = 'w', ['x'] = 'x',
-    ['y'] = 'y', ['z'] = 'z',
-    ['A'] = 'a', ['B'] = 'b', ['C'] = 'c', ['D'] = 'd', ['E'] = 'e', ['F'] = 'f',
-    ['G'] = 'g', ['H'] = 'h', ['I'] = 'i', ['J'] = 'j', ['K'] = 'k', ['L'] = 'l',
-    ['M'] = 'm', ['N'] = 'n', ['O'] = 'o', ['P'] = 'p', ['Q'] = 'q', ['R'] = 'r',
-    ['S'] = 's', ['T'] = 't', ['U'] = 'u', ['V'] = 'v', ['W'] = 'w', ['X'] = 'x',
-    ['Y'] = 'y', ['Z'] = 'z',
-};
-
-static bool is_token_char(char c)
-{
-    return token_lower[(unsigned char)c] != 0;
-}
 
 static bool is_digit(char c)
 {
@@ -294,7 +270,7 @@ static int parse_field_line(char *p, const char *end, smw_field *field)
 {
     char *start = p;
     unsigned char c;
-    while (p < end && (c = token_lower[(unsigned char)*p]) != 0) *p++ = (char)c;
+    while (p < end && (c = http_token_lower[(unsigned char)*p]) != 0) *p++ = (char)c;
     /* RFC 9112 5.1: no white space before the colon; 5.2: no folding. */
     if (p == start || p == end || *p != ':') return -400;
     field->name = str_range(start, p);

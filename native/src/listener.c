@@ -23,7 +23,7 @@ static void on_retry(timer *t)
 {
     listener *it = list_entry(t, listener, retry);
     it->loop->active--; /* the timer's */
-    if (loop_watch(it->loop, &it->watch, POLL_READ) != 0) rest(it);
+    listener_resume(it);
 }
 
 static void on_ready(smw_loop *loop, watch *w, unsigned events)
@@ -31,6 +31,10 @@ static void on_ready(smw_loop *loop, watch *w, unsigned events)
     (void)events;
     listener *it = (listener *)w;
     for (int i = 0; i < ACCEPTS_AT_ONCE && w->fd >= 0; i++) {
+        if (it->may_accept != NULL && !it->may_accept(it)) {
+            loop_watch(loop, w, 0);
+            return;
+        }
         int fd = net_accept(w->fd);
         /* These are the connection's own failures: it is the next one's turn. */
         if (fd == -ECONNABORTED || fd == -EINTR || fd == -EPROTO || fd == -EPERM) continue;
@@ -45,7 +49,8 @@ static void on_ready(smw_loop *loop, watch *w, unsigned events)
 }
 
 int listener_open(smw_loop *loop, const smw_listen_options *options,
-                  listener_fn on_accept, void *owner, list *owners)
+                  listener_ask_fn may_accept, listener_fn on_accept, void *owner,
+                  list *owners)
 {
     int fd = net_listen(options);
     if (fd < 0) return fd;
@@ -58,6 +63,7 @@ int listener_open(smw_loop *loop, const smw_listen_options *options,
     watch_init(&it->watch, fd, on_ready);
     timer_init(&it->retry, on_retry);
     it->loop = loop;
+    it->may_accept = may_accept;
     it->on_accept = on_accept;
     it->owner = owner;
     int watching = loop_watch(loop, &it->watch, POLL_READ);
@@ -68,6 +74,12 @@ int listener_open(smw_loop *loop, const smw_listen_options *options,
     }
     list_append(owners, &it->link);
     return result;
+}
+
+void listener_resume(listener *it)
+{
+    loop_stop_timer(it->loop, &it->retry);
+    if (loop_watch(it->loop, &it->watch, POLL_READ) != 0) rest(it);
 }
 
 void listener_close(listener *it)

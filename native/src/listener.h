@@ -10,18 +10,25 @@ typedef struct listener listener;
 /* The new descriptor is the callee's. */
 typedef void (*listener_fn)(listener *it, int fd);
 
+/* Asked before each accept. Who says no calls listener_resume later. */
+typedef bool (*listener_ask_fn)(listener *it);
+
 struct listener {
     watch watch; /* first: the loop frees a listener through it */
     list link;
     timer retry; /* after the process ran out of descriptors */
     smw_loop *loop;
+    listener_ask_fn may_accept; /* NULL: always */
     listener_fn on_accept;
     void *owner;
 };
 
 /* Listen and append the listener to `owners`. Returns the port, or -errno. */
 int listener_open(smw_loop *loop, const smw_listen_options *options,
-                  listener_fn on_accept, void *owner, list *owners);
+                  listener_ask_fn may_accept, listener_fn on_accept, void *owner,
+                  list *owners);
 void listener_close(listener *it);
+
+void listener_resume(listener *it);
 
 #endif

@@ -26,6 +26,17 @@ int64_t loop_deadline(int64_t delay_ms)
     return (int64_t)now.tv_sec * 1000 + (now.tv_nsec + 999999) / 1000000 + delay_ms;
 }
 
+void loop_read_clock(smw_loop *loop)
+{
+#ifdef CLOCK_MONOTONIC_COARSE
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now); /* 4 ms off at most, and cheaper */
+    loop->now = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+#else
+    loop->now = loop_clock();
+#endif
+}
+
 /* ---- watches ---- */
 
 void watch_init(watch *w, int fd, watch_fn on_ready)
@@ -148,6 +159,7 @@ smw_loop *smw_loop_new(void)
     loop->wakeup.fd = -1;
     loop->wakeup_writer = -1;
     timer_wheel_init(&loop->timers, loop_clock());
+    loop_read_clock(loop);
     list_init(&loop->pending);
     list_init(&loop->gathered);
     list_init(&loop->corked);
@@ -203,13 +215,14 @@ int loop_step(smw_loop *loop, int64_t timeout_ms)
     loop->stats.waits++;
     int timeout = step_timeout(loop, timeout_ms);
     int count = poll_wait(&loop->poll, events, POLL_BATCH, timeout);
-    if (!timer_wheel_is_empty(&loop->timers))
-        timer_wheel_advance(&loop->timers, loop_clock());
+    loop_read_clock(loop);
     for (int i = 0; i < count; i++) {
         watch *w = events[i].data;
         if (w->fd >= 0) w->on_ready(loop, w, events[i].events);
     }
     run_pending(loop);
+    if (!timer_wheel_is_empty(&loop->timers))
+        timer_wheel_advance(&loop->timers, loop_clock());
     free_retired(loop);
     return count;
 }

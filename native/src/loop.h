@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* loop.h - what happens between two sleeps.
  *
- * One step: wait, run timers, note what is ready, then serve ready connections in
- * the order in which they became ready, until all are served or the batch is full.
- * What was not served stays first in line for the next step. */
+ * One step: wait, note what is ready, serve ready connections in the order in which
+ * they became ready, until all are served or the batch is full, then run timers: so
+ * that nobody is late whose bytes were here in time. What was not served stays first in
+ * line for the next step. */
 #ifndef SMW_LOOP_H
 #define SMW_LOOP_H
 
@@ -67,6 +68,7 @@ struct smw_loop {
     smw_batch *batch; /* the turn's, when there is one */
     smw_stats stats;
     size_t active;     /* watches and timers that keep `run` going */
+    int64_t now;       /* of loop_clock, as of the last wait or scatter; some ms old */
     bool is_full;      /* the batch takes no more requests in this turn */
     bool is_abandoned; /* the back end is the parent's: it must not be told */
     bool was_woken;
@@ -116,6 +118,9 @@ void *loop_allocate(smw_loop *loop, size_t size);
 
 /* One step. The number of events, or -errno; -EINTR after a signal. */
 int loop_step(smw_loop *loop, int64_t timeout_ms);
+
+/* Bring `now` up to date, cheaply. */
+void loop_read_clock(smw_loop *loop);
 
 /* 29 bytes, such as "Sun, 06 Nov 1994 08:49:37 GMT". */
 const char *loop_date(smw_loop *loop);

@@ -19,6 +19,7 @@
 enum {
     POLL_READ = 1,
     POLL_WRITE = 2,
+    POLL_HANGUP = 4,
 };
 
 #define POLL_BATCH 256 /* events of one wait: bounds what one turn can owe */

@@ -26,6 +26,7 @@ int poll_set(poller *p, int fd, unsigned old, unsigned events, void *data)
     struct epoll_event event = {.data.ptr = data};
     if (events & POLL_READ) event.events |= EPOLLIN;
     if (events & POLL_WRITE) event.events |= EPOLLOUT;
+    if (events & POLL_HANGUP) event.events |= EPOLLRDHUP;
     int operation = old == 0      ? EPOLL_CTL_ADD
                     : events == 0 ? EPOLL_CTL_DEL
                                   : EPOLL_CTL_MOD;
@@ -37,7 +38,8 @@ static unsigned translate(uint32_t events)
     unsigned result = 0;
     if (events & EPOLLIN) result |= POLL_READ;
     if (events & EPOLLOUT) result |= POLL_WRITE;
-    if (events & (EPOLLERR | EPOLLHUP)) result |= POLL_READ | POLL_WRITE;
+    if (events & EPOLLRDHUP) result |= POLL_HANGUP;
+    if (events & (EPOLLERR | EPOLLHUP)) result |= POLL_READ | POLL_WRITE | POLL_HANGUP;
     return result;
 }
 

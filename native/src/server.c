@@ -8,6 +8,9 @@
 #include <errno.h>
 #include <stdlib.h>
 
+/* As much as a form with a few photographs. */
+#define DEFAULT_MAX_BODY (16 * 1024 * 1024)
+
 struct smw_server {
     dependent dependent;
     http_host host;
@@ -17,6 +20,12 @@ struct smw_server {
     list listeners;
     list conns;
     size_t conn_count;
+    size_t max_conns;
+    bool is_stopping;
+    bool is_crowded;      /* as many connections as allowed, none of them idle */
+    uint64_t max_body;
+    uint64_t *max_bodies; /* by token: one more than the route's own; 0: it has none */
+    size_t max_body_count;
     uint32_t miss;
 };
 
@@ -25,7 +34,14 @@ static smw_server *server_of(http_host *host)
     return list_entry(host, smw_server, host);
 }
 
-static void on_request(http_host *host, smw_request *request)
+static uint64_t max_body_of(const smw_server *server, uint32_t token)
+{
+    if (token >= server->max_body_count || server->max_bodies[token] == 0)
+        return server->max_body;
+    return server->max_bodies[token] - 1;
+}
+
+static uint64_t route(http_host *host, smw_request *request)
 {
     smw_server *server = server_of(host);
     router_match match;
@@ -34,7 +50,20 @@ static void on_request(http_host *host, smw_request *request)
     request->allow = match.allow;
     request->param_count = match.token != 0 ? match.param_count : 0;
     for (size_t i = 0; i < request->param_count; i++) request->params[i] = match.params[i];
+    return max_body_of(server, request->token);
+}
+
+static void on_request(http_host *host, const smw_request *request)
+{
+    smw_server *server = server_of(host);
     server->callbacks.on_request(server, request, server->callbacks.user);
+}
+
+static void on_data(http_host *host, uint64_t exchange, smw_str piece, bool is_last)
+{
+    smw_server *server = server_of(host);
+    if (server->callbacks.on_data != NULL)
+        server->callbacks.on_data(server, exchange, piece, is_last, server->callbacks.user);
 }
 
 static void on_writable(http_host *host, uint64_t exchange)
@@ -44,16 +73,57 @@ static void on_writable(http_host *host, uint64_t exchange)
         server->callbacks.on_writable(server, exchange, server->callbacks.user);
 }
 
-static void on_aborted(http_host *host, uint64_t exchange)
+static void on_aborted(http_host *host, uint64_t exchange, int status)
 {
     smw_server *server = server_of(host);
     if (server->callbacks.on_aborted != NULL)
-        server->callbacks.on_aborted(server, exchange, server->callbacks.user);
+        server->callbacks.on_aborted(server, exchange, status, server->callbacks.user);
+}
+
+/* ---- how many connections ---- */
+
+/* Connections that are looked at for an idle one at each accept: a bound on what a crowd
+ * costs. Who was looked at goes to the end of the line. */
+#define LOOKS 64
+
+static bool close_an_idle_one(smw_server *server)
+{
+    for (int i = 0; i < LOOKS; i++) {
+        conn *c = list_entry(server->conns.next, conn, link);
+        list_remove(&c->link);
+        list_append(&server->conns, &c->link);
+        if (!http_is_idle(c)) continue;
+        http_stop(c);
+        break;
+    }
+    return server->conn_count < server->max_conns;
+}
+
+static void set_crowded(smw_server *server, bool is_crowded)
+{
+    server->is_crowded = is_crowded;
+    /* So that those who wait outside get in as soon as somebody was answered. */
+    server->host.closes_all = is_crowded || server->is_stopping;
+    if (is_crowded) return;
+    for (list *link = server->listeners.next; link != &server->listeners; link = link->next)
+        listener_resume(list_entry(link, listener, link));
+}
+
+static bool may_accept(listener *it)
+{
+    smw_server *server = it->owner;
+    if (server->max_conns == 0 || server->conn_count < server->max_conns) return true;
+    if (close_an_idle_one(server)) return true;
+    set_crowded(server, true);
+    return false;
 }
 
 static void on_closed(http_host *host)
 {
-    server_of(host)->conn_count--;
+    smw_server *server = server_of(host);
+    server->conn_count--;
+    if (server->is_crowded && server->conn_count < server->max_conns)
+        set_crowded(server, false);
 }
 
 static void on_accept(listener *it, int fd)
@@ -76,6 +146,12 @@ static uint32_t or_default(uint32_t value, uint32_t fallback, uint32_t most)
     return value < most ? value : most;
 }
 
+static uint32_t timeout(uint32_t value, uint32_t fallback)
+{
+    if (value == 0) return fallback;
+    return value < SMW_NEVER ? value : 0;
+}
+
 static void server_free(dependent *d)
 {
     smw_server *server = list_entry(d, smw_server, dependent);
@@ -85,6 +161,7 @@ static void server_free(dependent *d)
         conn_close(list_entry(server->conns.next, conn, link));
     list_remove(&d->link);
     router_free(server->router);
+    free(server->max_bodies);
     free(server);
 }
 
@@ -101,7 +178,9 @@ smw_server *smw_server_new(smw_loop *loop, const smw_server_options *options)
     }
     server->loop = loop;
     server->host = (http_host){
+        .route = route,
         .on_request = on_request,
+        .on_data = on_data,
         .on_writable = on_writable,
         .on_aborted = on_aborted,
         .on_closed = on_closed,
@@ -111,7 +190,15 @@ smw_server *smw_server_new(smw_loop *loop, const smw_server_options *options)
                    .max_line = or_default(options->max_line, 8192, 65536),
                    .max_fields = or_default(options->max_fields, HTTP_MAX_FIELDS,
                                             HTTP_MAX_FIELDS)},
+        .timeouts = {.head = timeout(options->head_timeout, 10000),
+                     .body = timeout(options->body_timeout, 60000),
+                     .idle = timeout(options->idle_timeout, 60000),
+                     .send = timeout(options->send_timeout, 60000),
+                     .answer = timeout(options->answer_timeout, 0)},
+        .half_close = options->half_close,
     };
+    server->max_body = options->max_body != 0 ? options->max_body : DEFAULT_MAX_BODY;
+    server->max_conns = options->max_connections;
     server->callbacks.on_request = answer_unserved;
     list_init(&server->listeners);
     list_init(&server->conns);
@@ -136,6 +223,21 @@ int smw_server_route(smw_server *server, int method, const char *pattern, size_t
     return router_add(server->router, method, (smw_str){pattern, length}, token);
 }
 
+int smw_server_max_body(smw_server *server, uint32_t token, uint64_t max_body)
+{
+    if (token >= server->max_body_count) {
+        size_t count = (size_t)token + 64;
+        uint64_t *table = realloc(server->max_bodies, count * sizeof *table);
+        if (table == NULL) return -ENOMEM;
+        size_t known = server->max_body_count;
+        memset(table + known, 0, (count - known) * sizeof *table);
+        server->max_bodies = table;
+        server->max_body_count = count;
+    }
+    server->max_bodies[token] = max_body < UINT64_MAX ? max_body + 1 : UINT64_MAX;
+    return 0;
+}
+
 void smw_server_miss(smw_server *server, uint32_t token)
 {
     server->miss = token;
@@ -143,12 +245,13 @@ void smw_server_miss(smw_server *server, uint32_t token)
 
 int smw_server_listen(smw_server *server, const smw_listen_options *options)
 {
-    return listener_open(server->loop, options, on_accept, server, &server->listeners);
+    return listener_open(server->loop, options, may_accept, on_accept, server,
+                         &server->listeners);
 }
 
 void smw_server_stop(smw_server *server)
 {
-    server->host.is_stopping = true;
+    server->is_stopping = server->host.closes_all = true;
     while (!list_is_empty(&server->listeners))
         listener_close(list_entry(server->listeners.next, listener, link));
     list *link = server->conns.next;
@@ -162,6 +265,11 @@ void smw_server_stop(smw_server *server)
 size_t smw_server_connections(const smw_server *server)
 {
     return server->conn_count;
+}
+
+int smw_read(smw_loop *loop, uint64_t exchange, bool wants)
+{
+    return http_read(loop, exchange, wants);
 }
 
 int smw_respond(smw_loop *loop, uint64_t exchange, const smw_answer *answer)

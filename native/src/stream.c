@@ -97,7 +97,7 @@ int smw_stream_listen(smw_loop *loop, const smw_listen_options *options,
     list_init(&host->listeners);
     list_init(&host->conns);
     dependent_init(loop, &host->dependent, host_free);
-    int port = listener_open(loop, options, on_accept, host, &host->listeners);
+    int port = listener_open(loop, options, NULL, on_accept, host, &host->listeners);
     if (port < 0) host_free(&host->dependent);
     return port;
 }

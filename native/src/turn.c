@@ -13,6 +13,7 @@
  * descriptors can owe two. Requests leave it free. */
 #define EVENT_ROOM (2 * POLL_BATCH)
 #define LEAST_ARENA (128 * 1024)
+#define MOST_ARENA (1024 * 1024 * 1024) /* so that SMW_PIECE_LAST is no place */
 #define LEAST_RECORDS 1024
 
 struct smw_batch {
@@ -99,16 +100,36 @@ static void on_request(smw_server *server, const smw_request *request, void *use
     note_room(batch);
 }
 
+static uint64_t pack_piece(const smw_batch *batch, smw_str piece, bool is_last)
+{
+    uint64_t start = 0, end = 0;
+    if (piece.length > 0) {
+        start = (uint64_t)(piece.data - batch->memory.arena);
+        end = start + piece.length;
+    }
+    return start << 32 | (is_last ? SMW_PIECE_LAST : 0) | end;
+}
+
+static void on_data(smw_server *server, uint64_t exchange, smw_str piece, bool is_last,
+                    void *user)
+{
+    (void)server;
+    smw_batch *batch = user;
+    add_record(batch, exchange, SMW_EVENT_DATA, pack_piece(batch, piece, is_last));
+    batch->requests++; /* it is as much work */
+    note_room(batch);
+}
+
 static void on_writable(smw_server *server, uint64_t exchange, void *user)
 {
     (void)server;
     add_record(user, exchange, SMW_EVENT_WRITABLE, 0);
 }
 
-static void on_aborted(smw_server *server, uint64_t exchange, void *user)
+static void on_aborted(smw_server *server, uint64_t exchange, int status, void *user)
 {
     (void)server;
-    add_record(user, exchange, SMW_EVENT_ABORTED, 0);
+    add_record(user, exchange, SMW_EVENT_ABORTED, (uint64_t)status);
     note_room(user); /* any number of broken connections may be closed in one step */
 }
 
@@ -116,6 +137,7 @@ void turn_adopt(smw_batch *batch, smw_server *server)
 {
     smw_server_callbacks callbacks = {
         .on_request = on_request,
+        .on_data = on_data,
         .on_writable = on_writable,
         .on_aborted = on_aborted,
         .user = batch,
@@ -149,6 +171,7 @@ _Static_assert(sizeof(out_record) == SMW_OUT_RECORD, "no padding");
 static int scatter(smw_loop *loop, const char *outbox, size_t length)
 {
     int result = 0;
+    loop_read_clock(loop);
     while (length >= SMW_OUT_RECORD && result == 0) {
         out_record record;
         memcpy(&record, outbox, sizeof record);
@@ -188,6 +211,14 @@ int smw_flush(smw_batch *batch, const char *outbox, size_t length)
     int result = scatter(batch->loop, outbox, length);
     batch->memory.shared->scattered = 1;
     return result;
+}
+
+int64_t smw_exchange_read(smw_batch *batch, uint64_t exchange, bool wants)
+{
+    smw_str piece;
+    bool is_last;
+    int result = http_read_piece(batch->loop, exchange, wants, &piece, &is_last);
+    return result != 0 ? result : (int64_t)pack_piece(batch, piece, is_last);
 }
 
 int64_t smw_exchange_send(smw_batch *batch, uint64_t exchange, const char *data,
@@ -246,7 +277,8 @@ smw_batch *smw_batch_new(smw_loop *loop, const smw_batch_memory *memory)
 {
     errno = EINVAL;
     if (loop->batch != NULL || memory->arena_size < LEAST_ARENA ||
-        memory->word_count < SMW_W_COUNT || memory->record_count < LEAST_RECORDS)
+        memory->arena_size > MOST_ARENA || memory->word_count < SMW_W_COUNT ||
+        memory->record_count < LEAST_RECORDS)
         return NULL;
     smw_batch *batch = calloc(1, sizeof *batch);
     if (batch == NULL) return NULL;

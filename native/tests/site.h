@@ -9,12 +9,23 @@ enum { ROUTE = SMW_FIRST_TOKEN, ROUTE_WITH_PARAMETER, MISS };
 
 typedef void (*request_fn)(smw_server *server, const smw_request *request, void *user);
 
+/* What came of one body. */
+typedef struct upload {
+    char data[256 * 1024];
+    size_t length;
+    size_t pieces;
+    size_t ends; /* must never be over 1 */
+} upload;
+
 typedef struct site {
     smw_loop *loop;
     smw_server *server;
     int port;
     size_t requests; /* handed out so far */
     size_t aborted;
+    int abort_status;   /* of the last one */
+    uint64_t exchange;  /* of the last request */
+    upload *upload;     /* where pieces go, when a test reads bodies */
     request_fn on_request;
 } site;
 
@@ -29,23 +40,49 @@ static inline void site_on_request(smw_server *server, const smw_request *reques
 {
     site *s = user;
     s->requests++;
+    s->exchange = request->exchange;
     s->on_request(server, request, user);
 }
 
-static inline void site_on_aborted(smw_server *server, uint64_t exchange, void *user)
+static inline void site_on_aborted(smw_server *server, uint64_t exchange, int status,
+                                   void *user)
 {
     (void)server, (void)exchange;
     ((site *)user)->aborted++;
+    ((site *)user)->abort_status = status;
+}
+
+/* The whole body comes back as the answer. */
+static inline void site_on_data(smw_server *server, uint64_t exchange, smw_str piece,
+                                bool is_last, void *user)
+{
+    (void)server;
+    site *s = user;
+    upload *u = s->upload;
+    CHECK(u->ends == 0 && exchange == s->exchange);
+    CHECK(u->length + piece.length <= sizeof u->data);
+    if (piece.length > 0) memcpy(u->data + u->length, piece.data, piece.length);
+    u->length += piece.length;
+    u->pieces++;
+    if (!is_last) return;
+    u->ends++;
+    smw_answer answer = {.status = 200,
+                         .flags = SMW_OUT_NO_DATE,
+                         .body = {u->data, u->length},
+                         .body_length = u->length};
+    CHECK_INT(smw_respond(s->loop, exchange, &answer), 0);
 }
 
 /* In place, because the callbacks keep its address. */
-static inline void site_open(site *s, request_fn on_request)
+static inline void site_open_with(site *s, request_fn on_request,
+                                  const smw_server_options *limits)
 {
     *s = (site){.on_request = on_request};
     s->loop = smw_loop_new();
-    s->server = smw_server_new(s->loop, NULL);
+    s->server = smw_server_new(s->loop, limits);
     smw_server_callbacks callbacks = {
-        .on_request = site_on_request, .on_aborted = site_on_aborted, .user = s};
+        .on_request = site_on_request, .on_data = site_on_data,
+        .on_aborted = site_on_aborted, .user = s};
     smw_server_on(s->server, &callbacks);
     CHECK_INT(smw_server_route(s->server, SMW_ANY, "/*", 2, ROUTE), 0);
     CHECK_INT(smw_server_route(s->server, SMW_GET, "/of/:name", 9, ROUTE_WITH_PARAMETER),
@@ -56,9 +93,25 @@ static inline void site_open(site *s, request_fn on_request)
     CHECK(s->port > 0);
 }
 
+static inline void site_open(site *s, request_fn on_request)
+{
+    site_open_with(s, on_request, NULL);
+}
+
 static inline void site_close(site *s)
 {
     smw_loop_free(s->loop);
+    free(s->upload);
+}
+
+/* Read the body of each request, and answer with it. */
+static inline void site_read(smw_server *server, const smw_request *request, void *user)
+{
+    (void)server;
+    site *s = user;
+    if (s->upload == NULL) s->upload = malloc(sizeof *s->upload);
+    s->upload->length = s->upload->pieces = s->upload->ends = 0;
+    CHECK_INT(smw_read(s->loop, request->exchange, true), 0);
 }
 
 static inline int site_answer(site *s, uint64_t exchange, int status, unsigned flags,

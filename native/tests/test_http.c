@@ -368,21 +368,6 @@ static void test_a_refusal_is_readable_though_the_client_sends_on(void)
     site_close(&s);
 }
 
-static void test_chunked_bodies_are_not_implemented_and_close(void)
-{
-    site s;
-    site_open(&s, site_echo);
-    client c = client_open(s.port);
-    client_say(&c, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
-                   "5\r\nhello\r\n0\r\n\r\n");
-    run_until(s.loop, &c, TO_THE_END);
-    CHECK(c.is_ended && c.error == 0);
-    CHECK(client_starts_with(&c, "HTTP/1.1 501"));
-    CHECK_INT(s.requests, 0);
-    client_close(&c);
-    site_close(&s);
-}
-
 int main(void)
 {
     RUN(test_a_connection_is_kept_for_the_next_request);
@@ -402,6 +387,5 @@ int main(void)
     RUN(test_many_connections_get_their_own_answers);
     RUN(test_a_refusal_comes_after_the_answers_before_it_and_closes);
     RUN(test_a_refusal_is_readable_though_the_client_sends_on);
-    RUN(test_chunked_bodies_are_not_implemented_and_close);
     return test_report();
 }

@@ -26,11 +26,16 @@ static void answer_first(smw_loop *loop, uint64_t timer, uint64_t user)
     late_count = 0;
 }
 
-static void open_late(site *s)
+static void open_late_with(site *s, const smw_server_options *limits)
 {
-    site_open(s, answer_later);
+    site_open_with(s, answer_later, limits);
     late_site = s;
     late_count = 0;
+}
+
+static void open_late(site *s)
+{
+    open_late_with(s, NULL);
 }
 
 #define OK "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
@@ -145,7 +150,7 @@ static void test_a_refusal_waits_for_a_late_answer(void)
 static void test_requests_are_answered_though_the_client_sends_no_more(void)
 {
     site s;
-    open_late(&s);
+    open_late_with(&s, &(smw_server_options){.half_close = true});
     client c = client_open(s.port);
     client_say(&c, GET("/a") GET("/late") GET("/b"));
     CHECK(shutdown(c.fd, SHUT_WR) == 0);

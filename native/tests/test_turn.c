@@ -156,14 +156,15 @@ static void test_answers_between_turns_may_come_in_portions(void)
 
 static void test_a_large_body_behind_a_request_does_not_close_before_its_own_answer(void)
 {
-    /* More of it is to come than is worth reading: its own answer closes. */
+    /* More of it is to come than is worth reading: its own answer closes. With a body
+     * it is handed out alone. */
     desk d;
     desk_open(&d);
     client c = client_open(d.port);
     client_say(&c, GET("/a") "GET /b HTTP/1.1\r\nHost: a\r\nContent-Length: 70000\r\n\r\n");
-    CHECK_INT(desk_turn(&d, PATIENCE_MS, 64), 2);
+    CHECK_INT(desk_turn(&d, PATIENCE_MS, 64), 1);
     desk_echo_all(&d);
-    CHECK_INT(desk_turn(&d, 0, 64), 0);
+    CHECK_INT(desk_turn(&d, 0, 64), 1);
     DESK_EXPECT(&d, &c,
                 ECHO("/a", "2") "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n"
                                 "Connection: close\r\n\r\n/b");
@@ -314,9 +315,8 @@ static void test_a_malformed_outbox_is_refused(void)
     } cases[] = {
         {200, 1, 0, 0},          {200, UINT32_MAX, 0, 3},        {200, 0, 1, 0},
         {200, 2, 2, 3},          {200, 0, UINT64_MAX, 3},        {200, 2, UINT64_MAX - 1, 3},
-        {200, 0, 0, 1},          {200, 0, 0, SMW_OUT_RECORD - 1}, {0, 0, 0, 0},
-        {100, 0, 0, 0},          {199, 0, 0, 0},                 {1000, 0, 0, 0},
-        {65535, 0, 0, 0},
+        {200, 0, 0, 1},          {200, 0, 0, SMW_OUT_RECORD - 1}, {100, 0, 0, 0},
+        {199, 0, 0, 0},          {1000, 0, 0, 0},                {65535, 0, 0, 0},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         desk d;
