@@ -96,16 +96,24 @@ def check(result: int) -> int:
 
 
 def listen_options(
-    host: str | None, port: int, backlog: int, reuse_port: bool
+    host: str | None,
+    port: int,
+    backlog: int,
+    reuse_port: bool,
+    path: bytes | None = None,
+    mode: int = 0,
 ) -> tuple[Any, Any]:
     """Return `smw_listen_options *`, and what must live as long as C reads it."""
-    kept = ffi.NULL if host is None else ffi.new("char[]", host.encode("idna"))
+    kept_host = ffi.NULL if host is None else ffi.new("char[]", host.encode("idna"))
+    kept_path = ffi.NULL if path is None else ffi.new("char[]", path)
     options = ffi.new("smw_listen_options *")
-    options.host = kept
+    options.host = kept_host
     options.port = port
     options.backlog = backlog
     options.reuse_port = reuse_port
-    return options, kept
+    options.path = kept_path
+    options.mode = mode
+    return options, (kept_host, kept_path)
 
 
 def _size(limit: int | None) -> int:
@@ -288,9 +296,15 @@ class NativeServer:
         lib.smw_server_miss(self._server, token)
 
     def listen(
-        self, host: str | None, port: int, backlog: int, reuse_port: bool
+        self,
+        host: str | None,
+        port: int,
+        backlog: int,
+        reuse_port: bool,
+        path: bytes | None,
+        mode: int,
     ) -> int:
-        options, _kept = listen_options(host, port, backlog, reuse_port)
+        options, _kept = listen_options(host, port, backlog, reuse_port, path, mode)
         return check(lib.smw_server_listen(self._server, options))
 
     def stop(self) -> None:

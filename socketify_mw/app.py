@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import signal
 import sys
 import threading
@@ -38,8 +39,9 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class ListenConfig:
     """What `listen` tells its handler: where the app can be reached."""
 
-    port: int
+    port: int  # 0 for a unix socket
     host: str | None
+    path: str | None = None
 
 
 class App:
@@ -159,32 +161,72 @@ class App:
         handler: Callable[[ListenConfig], object] | None = None,
         *,
         host: str | None = None,
+        path: str | os.PathLike[str] | bytes | None = None,
+        mode: int | None = None,
         backlog: int = 0,
         reuse_port: bool = False,
     ) -> Self:
-        """Listen on a TCP port at once, and call `handler` with the real port.
+        """Listen at once, and call `handler` with the real port, or with the path.
 
-        port: None or 0 for a free one.
+        port: TCP; None or 0 for a free one.
         host: None for every address, IPv6 and IPv4.
+        path: of a unix socket, in place of port and host; on Linux at most 107 bytes.
+        mode: permissions of the unix socket, such as 0o660, which hold before anybody
+            can connect; None leaves them to the umask.
         backlog: connections that may wait to be accepted; 0 for the default.
         reuse_port: let several processes share the port (SO_REUSEPORT).
 
-        Raises OSError when the address cannot be had.
+        A unix socket that a dead process left is replaced. Closing the app removes the
+        file, unless another has taken its place. An app may listen more than once.
+
+        Raises OSError when the address cannot be had, such as FileExistsError for a
+        path of something that is no socket.
         """
         self._check_open()
         if port is not None and (type(port) is not int or not 0 <= port <= 65535):
             raise ValueError(f"a port is a number from 0 to 65535, not {port!r}")
         if handler is not None and not callable(handler):
             raise TypeError(f"the handler of listen, {handler!r}, is not callable")
-        try:
-            real = self._server.listen(host, port or 0, backlog, reuse_port)
-        except OSError as error:
-            where = f"port {port or 0} of {host or 'every address'}"
-            raise OSError(error.errno, f"{error.strerror} ({where})") from None
+        if path is None:
+            if mode is not None:
+                raise ValueError("mode is for a unix socket: give its path too")
+            config = self._listen_at_port(host, port or 0, backlog, reuse_port)
+        else:
+            if port is not None or host is not None or reuse_port:
+                raise ValueError(
+                    "a unix socket has no port or host, and cannot be shared: give "
+                    "path without port, host and reuse_port"
+                )
+            config = self._listen_at_path(path, mode, backlog)
         self._is_listening = True
         if handler is not None:
-            handler(ListenConfig(real, host))
+            handler(config)
         return self
+
+    def _listen_at_port(
+        self, host: str | None, port: int, backlog: int, reuse_port: bool
+    ) -> ListenConfig:
+        try:
+            real = self._server.listen(host, port, backlog, reuse_port, None, 0)
+        except OSError as error:
+            where = f"port {port} of {host or 'every address'}"
+            raise OSError(error.errno, f"{error.strerror} ({where})") from None
+        return ListenConfig(real, host)
+
+    def _listen_at_path(
+        self, path: str | os.PathLike[str] | bytes, mode: int | None, backlog: int
+    ) -> ListenConfig:
+        name = os.fsencode(path)
+        if not name or b"\0" in name:
+            raise ValueError(f"a path has a byte at least, and no NUL, not {path!r}")
+        if mode is not None and (type(mode) is not int or not 0 < mode <= 0o777):
+            raise ValueError(f"a mode is a number from 0o001 to 0o777, not {mode!r}")
+        text = os.fsdecode(name)
+        try:
+            self._server.listen(None, 0, backlog, False, name, mode or 0)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, text) from None
+        return ListenConfig(0, None, text)
 
     def run(self, *, switch_interval: float | None = SWITCH_INTERVAL) -> None:
         """Serve until SIGINT, SIGTERM or `close()`, which close the app for good.

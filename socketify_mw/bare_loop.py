@@ -121,7 +121,7 @@ class BareLoop:
 
         The callbacks get the connection's id, `on_data` also the bytes.
         """
-        options, _host = listen_options(host, port, backlog, reuse_port)
+        options, _kept = listen_options(host, port, backlog, reuse_port)
         user = _keep(self, (on_open, on_data, on_close))
         result = lib.smw_stream_listen(
             self._pointer(),

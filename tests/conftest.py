@@ -27,10 +27,18 @@ class Answer:
 
 
 class Client:
-    """A connection that sends bytes as given and reads answers one by one."""
+    """A connection that sends bytes as given and reads answers one by one.
 
-    def __init__(self, port: int) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=10)
+    address: a port, or the path of a unix socket.
+    """
+
+    def __init__(self, address: int | str) -> None:
+        if isinstance(address, int):
+            self.socket = socket.create_connection(("127.0.0.1", address), timeout=10)
+        else:
+            self.socket = socket.socket(socket.AF_UNIX)
+            self.socket.settimeout(10)
+            self.socket.connect(address)
         self._held = b""
 
     def send(self, data: bytes) -> None:
@@ -81,8 +89,8 @@ class Server:
     thread: threading.Thread
     clients: list[Client] = field(default_factory=list)
 
-    def client(self) -> Client:
-        client = Client(self.port)
+    def client(self, address: int | str | None = None) -> Client:
+        client = Client(self.port if address is None else address)
         self.clients.append(client)
         return client
 

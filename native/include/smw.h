@@ -97,7 +97,14 @@ typedef struct smw_listen_options {
     int port;         /* 0: the kernel chooses */
     int backlog;      /* 0: 4096 */
     bool reuse_port;  /* SO_REUSEPORT: several processes, one port */
+    const char *path; /* of a unix socket; host and port are then not used */
+    unsigned mode;    /* of the socket file, such as 0660; 0: as the umask says */
 } smw_listen_options;
+
+/* A unix socket has 0 for its port. Its file goes when the listener is closed, unless
+ * another has taken its place; one that was left by a dead process is replaced. An empty
+ * path, or one with `reuse_port`, is -EINVAL; one too long for a socket -ENAMETOOLONG;
+ * one that somebody listens at -EADDRINUSE; one of something else -EEXIST. */
 
 /* ---- streams: connections without a protocol ---------------------------------- */
 

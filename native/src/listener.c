@@ -48,31 +48,35 @@ static void on_ready(smw_loop *loop, watch *w, unsigned events)
     }
 }
 
+static int start(listener *it)
+{
+    int port = net_port(it->watch.fd);
+    int result = port < 0 ? port : loop_watch(it->loop, &it->watch, POLL_READ);
+    return result < 0 ? result : port;
+}
+
 int listener_open(smw_loop *loop, const smw_listen_options *options,
                   listener_ask_fn may_accept, listener_fn on_accept, void *owner,
                   list *owners)
 {
-    int fd = net_listen(options);
-    if (fd < 0) return fd;
-    int result = net_port(fd);
-    listener *it = result < 0 ? NULL : calloc(1, sizeof *it);
-    if (it == NULL) {
-        close(fd);
-        return result < 0 ? result : -ENOMEM;
-    }
+    listener *it = calloc(1, sizeof *it);
+    if (it == NULL) return -ENOMEM;
+    int fd = options->path != NULL ? socket_file_listen(&it->file, options)
+                                   : net_listen(options);
     watch_init(&it->watch, fd, on_ready);
     timer_init(&it->retry, on_retry);
     it->loop = loop;
     it->may_accept = may_accept;
     it->on_accept = on_accept;
     it->owner = owner;
-    int watching = loop_watch(loop, &it->watch, POLL_READ);
-    if (watching != 0) {
-        close(fd);
-        free(it);
-        return watching;
+    int result = fd < 0 ? fd : start(it);
+    if (result >= 0) {
+        list_append(owners, &it->link);
+        return result;
     }
-    list_append(owners, &it->link);
+    socket_file_remove(&it->file);
+    if (fd >= 0) close(fd);
+    free(it);
     return result;
 }
 
@@ -88,5 +92,6 @@ void listener_close(listener *it)
     list_remove(&it->link);
     loop_stop_timer(it->loop, &it->retry);
     loop_retire(it->loop, &it->watch);
+    if (!it->loop->is_abandoned) socket_file_remove(&it->file);
     close(fd);
 }

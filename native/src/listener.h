@@ -4,6 +4,7 @@
 #define SMW_LISTENER_H
 
 #include "loop.h"
+#include "socket_file.h"
 
 typedef struct listener listener;
 
@@ -21,12 +22,17 @@ struct listener {
     listener_ask_fn may_accept; /* NULL: always */
     listener_fn on_accept;
     void *owner;
+    socket_file file; /* of a unix socket */
 };
 
-/* Listen and append the listener to `owners`. Returns the port, or -errno. */
+/* Listen and append the listener to `owners`. Returns the port (0 for a unix socket),
+ * or -errno. */
 int listener_open(smw_loop *loop, const smw_listen_options *options,
                   listener_ask_fn may_accept, listener_fn on_accept, void *owner,
                   list *owners);
+
+/* Close the listener and remove its socket file; not if the loop is abandoned, for
+ * then the file is the parent's. */
 void listener_close(listener *it);
 
 void listener_resume(listener *it);

@@ -36,10 +36,22 @@ static int set_option(int fd, int level, int name, int value)
     return setsockopt(fd, level, name, &value, sizeof value) == 0 ? 0 : -errno;
 }
 
+int net_open_socket(int family)
+{
+    int fd = socket(family, SOCK_STREAM, 0);
+    if (fd < 0) return -errno;
+    int result = set_flags(fd);
+    return result != 0 ? close_with(fd, result) : fd;
+}
+
+int net_start_listening(int fd, int backlog)
+{
+    return listen(fd, backlog > 0 ? backlog : DEFAULT_BACKLOG) == 0 ? 0 : -errno;
+}
+
 static int prepare(int fd, const smw_listen_options *options, int family)
 {
-    int result = set_flags(fd);
-    if (result == 0) result = set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+    int result = set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
     if (result == 0 && options->reuse_port)
         result = set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
     if (result == 0 && family == AF_INET6)
@@ -50,14 +62,12 @@ static int prepare(int fd, const smw_listen_options *options, int family)
 static int listen_at(const struct sockaddr *address, socklen_t length,
                      const smw_listen_options *options)
 {
-    int fd = socket(address->sa_family, SOCK_STREAM, 0);
-    if (fd < 0) return -errno;
+    int fd = net_open_socket(address->sa_family);
+    if (fd < 0) return fd;
     int result = prepare(fd, options, address->sa_family);
-    if (result != 0) return close_with(fd, result);
-    int backlog = options->backlog > 0 ? options->backlog : DEFAULT_BACKLOG;
-    if (bind(fd, address, length) != 0 || listen(fd, backlog) != 0)
-        return close_with(fd, -errno);
-    return fd;
+    if (result == 0 && bind(fd, address, length) != 0) result = -errno;
+    if (result == 0) result = net_start_listening(fd, options->backlog);
+    return result != 0 ? close_with(fd, result) : fd;
 }
 
 static int listen_everywhere(const smw_listen_options *options)
@@ -95,6 +105,7 @@ int net_port(int fd)
     struct sockaddr_storage address;
     socklen_t length = sizeof address;
     if (getsockname(fd, (struct sockaddr *)&address, &length) != 0) return -errno;
+    if (address.ss_family == AF_UNIX) return 0;
     if (address.ss_family == AF_INET6)
         return ntohs(((struct sockaddr_in6 *)&address)->sin6_port);
     return ntohs(((struct sockaddr_in *)&address)->sin_port);
@@ -102,18 +113,20 @@ int net_port(int fd)
 
 int net_accept(int listener)
 {
+    struct sockaddr peer = {.sa_family = AF_UNSPEC}; /* cut short: the family will do */
+    socklen_t length = sizeof peer;
 #if defined(__linux__)
-    int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    int fd = accept4(listener, &peer, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0) return -errno;
 #else
-    int fd = accept(listener, NULL, NULL);
+    int fd = accept(listener, &peer, &length);
     if (fd < 0) return -errno;
     int result = set_flags(fd);
     if (result != 0) return close_with(fd, result);
 #endif
     /* Answers leave corked, so Nagle could only delay them. A failure means that
      * the peer has gone, which the first read will tell. */
-    (void)set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    if (peer.sa_family != AF_UNIX) (void)set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
     return fd;
 }
 

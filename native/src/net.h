@@ -5,15 +5,21 @@
 
 #include "smw.h"
 
-/* Open listening sockets for an address: one that takes IPv6 and IPv4 when no host
+/* A new stream socket of a family (AF_*), or -errno. */
+int net_open_socket(int family);
+
+/* Listen with a bound socket; a backlog of 0 is the default. 0 or -errno. */
+int net_start_listening(int fd, int backlog);
+
+/* Open listening sockets for a TCP address: one that takes IPv6 and IPv4 when no host
  * is given, else one for the first address of the host that can be bound. The
  * descriptor, or -errno (-EADDRNOTAVAIL for a host that has no address). */
 int net_listen(const smw_listen_options *options);
 
-/* The port a socket is bound to, or -errno. */
+/* The port a socket is bound to, 0 for a unix socket, or -errno. */
 int net_port(int fd);
 
-/* The next connection (TCP_NODELAY set), or -errno: -EAGAIN when there is none. */
+/* The next connection (TCP with TCP_NODELAY), or -errno: -EAGAIN when there is none. */
 int net_accept(int listener);
 
 /* A pair for waking a wait: write to one, watch the other (they may be the same). */
