@@ -56,29 +56,27 @@ void http_conn_start_waiting(http_conn *h)
 
 /* ---- what cannot be served ---- */
 
-static void refuse(http_conn *h, int status)
+static void refuse(http_conn *h, int status, bool is_head)
 {
     h->refusal = status;
+    h->refuses_head = is_head;
     h->takes_no_more = true;
-    if (!http_conn_is_idle(h)) return; /* those before it are answered first */
-    h->current = (exchange){0};
-    http_reply_refuse(h);
+    /* Those before it are answered first. */
+    if (http_conn_is_idle(h)) http_reply_refuse(h, status, is_head);
 }
 
 /* End the open exchange in place of its handler, with `status` if that can still be
- * said. In a step alone: it makes a record. */
+ * said and is not 0. In a step alone: it makes a record. */
 static void abort_open(http_conn *h, int status)
 {
     uint64_t id = http_conn_exchange(h);
     h->first = h->next;
     h->takes_no_more = true;
     http_conn_drop_body(h);
-    if (h->is_streaming) {
-        conn_close(&h->conn);
-    } else {
-        h->refusal = status;
-        http_reply_refuse(h);
-    }
+    if (status == 0 || h->is_streaming)
+        conn_finish(&h->conn); /* answers before it may still be on their way */
+    else
+        http_reply_refuse(h, status, h->current.asked.is_head);
     h->host->on_aborted(h->host, id, status);
 }
 
@@ -99,7 +97,7 @@ static void on_timeout(conn *c)
     else if (!http_conn_is_idle(h))
         abort_open(h, expects_body(h) ? 408 : 503);
     else if (h->is_reading_head)
-        refuse(h, 408);
+        refuse(h, 408, false);
     else
         conn_finish(c);
 }
@@ -249,6 +247,8 @@ static void deliver(http_conn *h, smw_request *request, const exchange *ex)
     h->next++;
     h->takes_no_more = ex->is_last;
     h->is_reading_head = false;
+    /* Without a batch an empty body is told like any other. */
+    h->owes_body = h->is_alone || h->conn.loop->batch == NULL;
     if (list_is_empty(&h->settle.link))
         list_append(&h->conn.loop->gathered, &h->settle.link);
     http_conn_start_waiting(h);
@@ -267,8 +267,7 @@ static ssize_t begin_body(http_conn *h, const http_head *head, char *data, size_
         return used;
     }
     h->piece = (smw_str){data, content};
-    h->is_alone = h->owes_body = true;
-    h->wants_body = false;
+    h->is_alone = true;
     h->owes_continue = head->expects_continue && used == 0;
     return used;
 }
@@ -292,7 +291,7 @@ static ssize_t take_request(http_conn *h, char *input, size_t length)
         http_parse_head(input, length, &h->scanned, &h->host->limits, &head);
     if (used == 0) return 0;
     if (used < 0) {
-        refuse(h, (int)-used);
+        refuse(h, (int)-used, head.method == SMW_HEAD);
         return -1;
     }
     h->scanned = 0;
@@ -311,7 +310,7 @@ static ssize_t take_request(http_conn *h, char *input, size_t length)
         ssize_t result =
             begin_body(h, &head, input + used, length - (size_t)used, most);
         if (result < 0) {
-            refuse(h, (int)-result);
+            refuse(h, (int)-result, ex->asked.is_head);
             return -1;
         }
         used += result;
@@ -406,7 +405,7 @@ static void wait_for_answer(http_conn *h)
     /* Who waits for its handler may have lost interest; who is being sent the rest of
      * a known answer is sent that. */
     if (c->is_hung_up && !h->host->half_close && h->answer_left == 0)
-        conn_close(c);
+        abort_open(h, 0);
     else
         conn_pause(c); /* its answer resumes it */
 }
@@ -443,8 +442,7 @@ void http_conn_go_on(http_conn *h)
 {
     conn *c = &h->conn;
     if (h->refusal != 0) {
-        h->current = (exchange){0};
-        http_reply_refuse(h);
+        http_reply_refuse(h, h->refusal, h->refuses_head);
         return;
     }
     http_conn_start_waiting(h);

@@ -34,11 +34,12 @@ typedef struct http_conn {
     smw_str piece;   /* of that, in the arena: what came with the head */
     buf held;        /* the same from an earlier turn, when nobody asked for it */
     int refusal;     /* status to answer with once nothing is open; 0: none */
+    bool refuses_head;  /* what is refused is a HEAD request */
     bool takes_no_more; /* no request after those it has */
     bool is_held;       /* `conn.in` begins with a whole head: do not read more yet */
     bool is_reading_head;
     bool is_alone;      /* the open request has a body: nothing is read behind it */
-    bool owes_body;     /* the end of its body has not been handed over */
+    bool owes_body;     /* the end of the body has not been handed over */
     bool wants_body;    /* what has not may be */
     bool owes_continue; /* the peer waits for a 100 */
 
@@ -72,7 +73,7 @@ void http_conn_drop_body(http_conn *h);
 /* Nothing is open any more: what was held, was refused or had ended goes on. */
 void http_conn_go_on(http_conn *h);
 
-/* Answer with `h->refusal` and close. */
-void http_reply_refuse(http_conn *h);
+/* Answer with a status of the core's own, and close. */
+void http_reply_refuse(http_conn *h, int status, bool is_head);
 
 #endif

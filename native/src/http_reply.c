@@ -61,9 +61,10 @@ static void close_after(http_conn *h)
 }
 
 /* Whether the rest of an unread body is more than the connection is worth. */
-static bool has_much_unread(const http_conn *h)
+static bool has_much_unread(const http_conn *h, const smw_answer *answer)
 {
-    if (!h->is_alone || h->wants_body) return false;
+    if (!h->is_alone) return false;
+    if (h->wants_body && answer->flags & SMW_OUT_STREAM) return false; /* it reads on */
     /* RFC 9110 10.1.1: it may come or not, now that it was not asked for. */
     if (h->owes_continue) return true;
     return !h->body.is_chunked && h->body.left > DISCARD_MOST;
@@ -73,8 +74,9 @@ static bool has_much_unread(const http_conn *h)
 static void complete(http_conn *h)
 {
     conn *c = &h->conn;
-    h->is_streaming = false;
+    h->is_streaming = h->wants_body = false;
     h->first++;
+    if (h->host->closes_all && !h->current.is_last) close_after(h);
     if (h->is_alone) {
         http_conn_drop_body(h);
         if (!http_body_cut(&h->body, DISCARD_MOST)) close_after(h);
@@ -97,7 +99,8 @@ static void complete(http_conn *h)
 static int begin(http_conn *h, const smw_answer *answer)
 {
     if (answer->status < 200 || answer->status > 999) return SMW_ERECORD;
-    if (answer->flags & SMW_OUT_CLOSE || h->host->closes_all || has_much_unread(h))
+    if (answer->flags & SMW_OUT_CLOSE || h->host->closes_all ||
+        has_much_unread(h, answer))
         close_after(h);
     return write_answer(h, answer);
 }
@@ -137,12 +140,13 @@ int64_t http_send(smw_loop *loop, uint64_t id, const char *data, size_t length)
     return 0;
 }
 
-void http_reply_refuse(http_conn *h)
+void http_reply_refuse(http_conn *h, int status, bool is_head)
 {
-    smw_answer answer = {.status = h->refusal, .flags = SMW_OUT_TEXT};
-    answer.body = http_reason(h->refusal);
+    smw_answer answer = {.status = status, .flags = SMW_OUT_TEXT};
+    answer.body = http_reason(status);
     answer.body_length = answer.body.length;
     h->refusal = 0;
+    h->current = (exchange){.asked.is_head = is_head};
     close_after(h); /* what was refused is still coming in */
     if (write_answer(h, &answer) == 0) conn_finish(&h->conn);
 }
