@@ -64,7 +64,7 @@ fuzz: .venv/ready
 	Ubuntu: apt-get install clang libclang-rt-dev" >&2; exit 1; }
 	$(BIN)/cmake -S . -B build/fuzz -DCMAKE_C_COMPILER=clang -DSMW_FUZZ=ON
 	$(BIN)/cmake --build build/fuzz -j 2
-	for name in http_parser router; do \
+	for name in http_chunked http_parser router; do \
 		mkdir -p build/fuzz/corpus/$$name && \
 		build/fuzz/fuzz_$$name -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 \
 			build/fuzz/corpus/$$name native/fuzz/corpus/$$name || exit 1; \
