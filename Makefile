@@ -9,7 +9,7 @@ NATIVE := $(wildcard native/src/*.c native/src/*.h native/include/*.h)
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .PHONY: build demo test lint types test-c test-py test-other-pythons fuzz bench \
-	format clean
+	bench-router format clean
 
 build: $(EXTENSION)
 
@@ -72,6 +72,12 @@ fuzz: .venv/ready
 
 bench: .venv/ready build
 	$(BIN)/python benchmarks/run.py $(BENCH)
+
+bench-router:
+	@mkdir -p build
+	$(CC) -std=gnu11 -O2 -D_GNU_SOURCE -Inative/include -iquote native/src \
+		benchmarks/router.c native/src/router.c -o build/bench-router
+	build/bench-router
 
 format: .venv/ready
 	$(BIN)/ruff check -q --fix-only .

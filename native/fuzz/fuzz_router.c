@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* fuzz_router.c - any routes and any paths: found as the naive router finds them.
+/* fuzz_router.c - any routes and any paths: every match is found, and in the order in
+ * which the naive router finds them.
  *
  * The input is lines of a byte for the method and a text. Up to an empty line they
  * are routes, behind it requests. */
@@ -40,6 +41,15 @@ static void add_routes(router *r, naive_router *naive, smw_str *input)
     }
 }
 
+static void check_params(const router_match *found, smw_str path)
+{
+    for (size_t i = 0; i < found->param_count; i++) {
+        smw_str it = found->params[i];
+        require(it.length > 0 && it.data > path.data &&
+                it.data + it.length <= path.data + path.length);
+    }
+}
+
 static void find_all(const router *r, const naive_router *naive, smw_str input)
 {
     while (input.length > 0) {
@@ -47,14 +57,15 @@ static void find_all(const router *r, const naive_router *naive, smw_str input)
         if (line.length == 0) continue;
         int method = (unsigned char)line.data[0] % (SMW_OTHER + 1);
         smw_str path = {line.data + 1, line.length - 1};
-        router_match found, wanted;
-        router_find(r, method, path, &found);
-        naive_find(naive, method, path, &wanted);
-        require(naive_agrees(&found, &wanted));
-        for (size_t i = 0; found.token != 0 && i < found.param_count; i++)
-            require(found.params[i].length > 0 && found.params[i].data > path.data &&
-                    found.params[i].data + found.params[i].length <=
-                        path.data + path.length);
+        const naive_route *last = NULL;
+        uint32_t skip = 0;
+        do {
+            router_match found, wanted;
+            router_find(r, method, path, skip++, &found);
+            last = naive_next(naive, method, path, last, &wanted);
+            require(naive_agrees(&found, &wanted));
+            check_params(&found, path);
+        } while (last != NULL);
     }
 }
 

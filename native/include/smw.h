@@ -170,6 +170,15 @@ int smw_server_route(smw_server *server, int method, const char *pattern,
  * -ENOMEM. */
 int smw_server_max_body(smw_server *server, uint32_t token, uint64_t max_body);
 
+/* Look up a path as requests' are, for a method of theirs (SMW_GET... or SMW_OTHER).
+ * Returns the token of the match number `skip`, from 0 and in the order of precedence,
+ * or 0 when there are not so many. For one pattern the method's own route goes first,
+ * for HEAD then that of GET, then that of SMW_ANY. `params` has room for
+ * 2 * SMW_MAX_PARAMS numbers and receives the places of the parameters in `path`, as
+ * pairs (start, end); the rest of it is 0, which is no start: paths begin with "/". */
+uint32_t smw_server_match(const smw_server *server, int method, const char *path,
+                          size_t length, uint32_t skip, uint32_t *params);
+
 /* Send requests that no route matches to `token`. */
 void smw_server_miss(smw_server *server, uint32_t token);
 

@@ -1,59 +1,107 @@
 /* SPDX-License-Identifier: MIT */
-/* router.c - nodes by number; one hash table holds the static edges of all nodes,
- * so a node with 10,000 children costs no more to leave than one with two. */
+/* router.c - nodes and routes in one block of memory; one hash table holds the static
+ * edges of all nodes, so a node with 10,000 children costs no more to leave than one
+ * with two.
+ *
+ * In a large table time goes into cache misses. So a static step touches two places: an
+ * edge, and the node with its segment; and a route lies behind the node that was made
+ * for it. Clients add no edges, hence the hash has no key: what they can make a look-up
+ * pass is the longest row of edges in a table that is half empty, some tens. */
 #include "router.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
-typedef struct endpoint {
-    uint32_t tokens[SMW_ANY + 1]; /* by method; 0: none */
-} endpoint;
-
+/* Nodes and routes are named by their place in the block, in units of 4 bytes. */
 typedef struct node {
-    uint32_t param;  /* child for `:name`; 0: none */
-    uint32_t own;    /* endpoint + 1 of patterns that end here */
-    uint32_t rest;   /* endpoint + 1 of patterns that end with `*` below here */
+    uint32_t param;   /* child for `:name`; 0: none */
+    uint32_t own;     /* first route of the pattern that ends here; 0: none */
+    uint32_t rest;    /* first route of the pattern that ends with `*` below here */
+    uint32_t statics; /* a bit for the hash of each static segment below here */
+    uint32_t length;
+    char segment[];
 } node;
 
+typedef struct route {
+    uint32_t token;
+    uint32_t next; /* of the same pattern; 0: none */
+    int method;
+} route;
+
 typedef struct edge {
-    char *segment; /* NULL: free */
-    uint32_t length;
-    uint32_t from;
-    uint32_t to;
+    uint32_t hash;
+    uint32_t to; /* 0: free, for no edge leads to the root */
 } edge;
 
 struct router {
-    node *nodes; /* 0 is the root, which no edge leads to */
-    uint32_t node_count;
-    endpoint *endpoints;
-    uint32_t endpoint_count;
+    uint32_t *block; /* the root is at 0 */
+    uint32_t used;
+    uint32_t capacity;
     edge *edges; /* open addressing, at most half full */
     uint32_t edge_capacity;
     uint32_t edge_count;
 };
 
-static uint32_t hash(uint32_t from, const char *segment, size_t length)
+typedef struct part {
+    smw_str segment;
+    uint32_t hash;
+} part;
+
+static void read_part(part *it, const char *p, const char *end)
 {
-    uint32_t h = 2166136261u ^ (from * 2654435761u); /* FNV-1a */
-    for (size_t i = 0; i < length; i++) h = (h ^ (unsigned char)segment[i]) * 16777619u;
+    const char *start = p;
+    uint32_t h = 2166136261u; /* FNV-1a */
+    for (; p < end && *p != '/'; p++) h = (h ^ (unsigned char)*p) * 16777619u;
+    it->segment = str_range(start, p);
+    it->hash = h;
+}
+
+/* One-to-one for each segment: edges of one hash and one segment leave one node. */
+static uint32_t edge_hash(uint32_t from, uint32_t hash)
+{
+    uint32_t h = (hash ^ from * 2654435761u) * 2246822519u;
     return h ^ h >> 15;
 }
 
-/* Tables grow by doubling when their count reaches a power of two. */
-static void *grown(void *table, uint32_t count, size_t size)
+static uint32_t static_bit(uint32_t hash)
 {
-    if (count != 0 && (count & (count - 1)) != 0) return table;
-    return realloc(table, (count ? (size_t)count * 2 : 1) * size);
+    return 1u << (hash >> 27);
 }
 
-static int add_node(router *r, uint32_t *number)
+static node *node_at(const router *r, uint32_t place)
 {
-    node *nodes = grown(r->nodes, r->node_count, sizeof *nodes);
-    if (nodes == NULL) return -ENOMEM;
-    r->nodes = nodes;
-    nodes[r->node_count] = (node){0};
-    *number = r->node_count++;
+    return (node *)(r->block + place);
+}
+
+static route *route_at(const router *r, uint32_t place)
+{
+    return (route *)(r->block + place);
+}
+
+/* Find room for `size` bytes. Nodes and routes may move. */
+static int add_room(router *r, size_t size, uint32_t *place)
+{
+    size_t units = (size + sizeof *r->block - 1) / sizeof *r->block;
+    if (units > UINT32_MAX / 2 - r->used) return -ENOMEM;
+    uint32_t used = r->used + (uint32_t)units;
+    if (used > r->capacity) {
+        uint32_t *block = realloc(r->block, (size_t)used * 2 * sizeof *block);
+        if (block == NULL) return -ENOMEM;
+        r->block = block;
+        r->capacity = used * 2;
+    }
+    *place = r->used;
+    r->used = used;
+    return 0;
+}
+
+static int add_node(router *r, smw_str segment, uint32_t *place)
+{
+    int result = add_room(r, sizeof(node) + segment.length, place);
+    if (result != 0) return result;
+    node *it = node_at(r, *place);
+    *it = (node){.length = (uint32_t)segment.length};
+    memcpy(it->segment, segment.data, segment.length);
     return 0;
 }
 
@@ -61,7 +109,7 @@ router *router_new(void)
 {
     router *r = calloc(1, sizeof *r);
     uint32_t root;
-    if (r != NULL && add_node(r, &root) == 0) return r;
+    if (r != NULL && add_node(r, STR(""), &root) == 0) return r;
     free(r);
     return NULL;
 }
@@ -69,30 +117,30 @@ router *router_new(void)
 void router_free(router *r)
 {
     if (r == NULL) return;
-    for (uint32_t i = 0; i < r->edge_capacity; i++) free(r->edges[i].segment);
     free(r->edges);
-    free(r->endpoints);
-    free(r->nodes);
+    free(r->block);
     free(r);
 }
 
-static edge *edge_slot(edge *edges, uint32_t capacity, uint32_t from, smw_str segment)
+/* The child a static segment leads to; 0: none. */
+static uint32_t follow(const router *r, uint32_t from, const part *it)
 {
-    uint32_t i = hash(from, segment.data, segment.length) & (capacity - 1);
-    for (;; i = (i + 1) & (capacity - 1)) {
-        edge *e = &edges[i];
-        if (e->segment == NULL) return e;
-        if (e->from == from && str_equal((smw_str){e->segment, e->length}, segment))
-            return e;
+    if ((node_at(r, from)->statics & static_bit(it->hash)) == 0) return 0;
+    uint32_t hash = edge_hash(from, it->hash), mask = r->edge_capacity - 1;
+    for (uint32_t i = hash & mask; r->edges[i].to != 0; i = (i + 1) & mask) {
+        if (r->edges[i].hash != hash) continue;
+        const node *to = node_at(r, r->edges[i].to);
+        if (str_equal((smw_str){to->segment, to->length}, it->segment))
+            return r->edges[i].to;
     }
+    return 0;
 }
 
-/* The child a static segment leads to; 0: none (no edge leads to the root). */
-static uint32_t follow(const router *r, uint32_t from, smw_str segment)
+static void put_edge(edge *edges, uint32_t capacity, edge it)
 {
-    if (r->edge_capacity == 0) return 0;
-    const edge *e = edge_slot(r->edges, r->edge_capacity, from, segment);
-    return e->segment != NULL ? e->to : 0;
+    uint32_t i = it.hash & (capacity - 1);
+    while (edges[i].to != 0) i = (i + 1) & (capacity - 1);
+    edges[i] = it;
 }
 
 static int grow_edges(router *r)
@@ -101,55 +149,50 @@ static int grow_edges(router *r)
     uint32_t capacity = r->edge_capacity ? r->edge_capacity * 2 : 16;
     edge *edges = calloc(capacity, sizeof *edges);
     if (edges == NULL) return -ENOMEM;
-    for (uint32_t i = 0; i < r->edge_capacity; i++) {
-        edge *e = &r->edges[i];
-        if (e->segment == NULL) continue;
-        *edge_slot(edges, capacity, e->from, (smw_str){e->segment, e->length}) = *e;
-    }
+    for (uint32_t i = 0; i < r->edge_capacity; i++)
+        if (r->edges[i].to != 0) put_edge(edges, capacity, r->edges[i]);
     free(r->edges);
     r->edges = edges;
     r->edge_capacity = capacity;
     return 0;
 }
 
-static int static_child(router *r, uint32_t from, smw_str segment, uint32_t *to)
+static int static_child(router *r, uint32_t from, const part *it, uint32_t *to)
 {
-    *to = follow(r, from, segment);
+    *to = follow(r, from, it);
     if (*to != 0) return 0;
-    /* One byte more than needed: an empty segment is a segment, too. */
-    char *copy = malloc(segment.length + 1);
-    if (copy == NULL || grow_edges(r) != 0 || add_node(r, to) != 0) {
-        free(copy);
-        return -ENOMEM;
-    }
-    memcpy(copy, segment.data, segment.length);
-    *edge_slot(r->edges, r->edge_capacity, from, segment) =
-        (edge){copy, (uint32_t)segment.length, from, *to};
+    if (grow_edges(r) != 0 || add_node(r, it->segment, to) != 0) return -ENOMEM;
+    put_edge(r->edges, r->edge_capacity, (edge){edge_hash(from, it->hash), *to});
     r->edge_count++;
+    node_at(r, from)->statics |= static_bit(it->hash);
     return 0;
 }
 
 static int param_child(router *r, uint32_t from, uint32_t *to)
 {
-    *to = r->nodes[from].param;
+    *to = node_at(r, from)->param;
     if (*to != 0) return 0;
-    int result = add_node(r, to);
-    if (result == 0) r->nodes[from].param = *to;
+    int result = add_node(r, STR(""), to);
+    if (result == 0) node_at(r, from)->param = *to;
     return result;
 }
 
-static int set_token(router *r, uint32_t *place, int method, uint32_t token)
+static uint32_t *first_route(const router *r, uint32_t at, bool is_rest)
 {
-    if (*place == 0) {
-        endpoint *table = grown(r->endpoints, r->endpoint_count, sizeof *table);
-        if (table == NULL) return -ENOMEM;
-        r->endpoints = table;
-        table[r->endpoint_count] = (endpoint){0};
-        *place = ++r->endpoint_count;
+    node *it = node_at(r, at);
+    return is_rest ? &it->rest : &it->own;
+}
+
+static int add_route(router *r, uint32_t at, bool is_rest, int method, uint32_t token)
+{
+    uint32_t last = 0, place;
+    for (uint32_t i = *first_route(r, at, is_rest); i != 0; i = route_at(r, i)->next) {
+        if (route_at(r, i)->method == method) return SMW_EEXIST;
+        last = i;
     }
-    uint32_t *known = &r->endpoints[*place - 1].tokens[method];
-    if (*known != 0) return SMW_EEXIST;
-    *known = token;
+    if (add_room(r, sizeof(route), &place) != 0) return -ENOMEM;
+    *route_at(r, place) = (route){token, 0, method};
+    *(last != 0 ? &route_at(r, last)->next : first_route(r, at, is_rest)) = place;
     return 0;
 }
 
@@ -158,74 +201,123 @@ int router_add(router *r, int method, smw_str pattern, uint32_t token)
     bool is_method = method >= 0 && method <= SMW_ANY && method != SMW_OTHER;
     if (!is_method || token == 0) return -EINVAL;
     if (pattern.length == 0 || pattern.data[0] != '/') return SMW_EPATTERN;
-    const char *p = pattern.data + 1, *end = pattern.data + pattern.length;
+    const char *p = pattern.data, *end = pattern.data + pattern.length;
     uint32_t at = 0;
     size_t params = 0;
-    for (;;) {
-        const char *slash = p < end ? memchr(p, '/', (size_t)(end - p)) : NULL;
-        smw_str segment = str_range(p, slash != NULL ? slash : end);
-        if (str_equal(segment, STR("*"))) {
-            if (slash != NULL) return SMW_EPATTERN;
-            return set_token(r, &r->nodes[at].rest, method, token);
-        }
-        bool is_param = segment.length > 0 && segment.data[0] == ':';
-        if (is_param && segment.length == 1) return SMW_EPATTERN;
+    while (p < end) {
+        part it;
+        read_part(&it, p + 1, end);
+        p = it.segment.data + it.segment.length;
+        if (str_equal(it.segment, STR("*")))
+            return p < end ? SMW_EPATTERN : add_route(r, at, true, method, token);
+        bool is_param = it.segment.length > 0 && it.segment.data[0] == ':';
+        if (is_param && it.segment.length == 1) return SMW_EPATTERN;
         if (is_param && ++params > SMW_MAX_PARAMS) return SMW_ELIMIT;
-        int result =
-            is_param ? param_child(r, at, &at) : static_child(r, at, segment, &at);
+        int result = is_param ? param_child(r, at, &at) : static_child(r, at, &it, &at);
         if (result != 0) return result;
-        if (slash == NULL) return set_token(r, &r->nodes[at].own, method, token);
-        p = slash + 1;
     }
+    return add_route(r, at, false, method, token);
 }
 
-/* Take the endpoint's token for the method, or note which methods it has. */
-static bool accept(const router *r, uint32_t place, int method, router_match *match)
+/* ---- looking up ---- */
+
+enum { KEPT = 32 };
+
+typedef struct walk {
+    const router *router;
+    const char *end;
+    int method;
+    uint32_t skip; /* matches that are still to be passed over */
+    router_match *match;
+    /* Where static segments and parameters mix, the walk comes back to a segment for
+     * node after node. It is read once, for clients choose its length. Only patterns
+     * that mix deeper than KEPT make the walk read again. */
+    uint32_t kept;
+    part parts[KEPT];
+} walk;
+
+static uint32_t token_of(const router *r, uint32_t first, int method)
 {
-    if (place == 0) return false;
-    const uint32_t *tokens = r->endpoints[place - 1].tokens;
-    uint32_t token = tokens[method];
-    if (token == 0 && method == SMW_HEAD) token = tokens[SMW_GET];
-    if (token == 0) token = tokens[SMW_ANY];
-    match->token = token;
-    if (token != 0) return true;
-    for (int i = 0; i < SMW_METHODS; i++)
-        if (tokens[i] != 0) match->allow |= 1u << i;
+    for (uint32_t i = first; i != 0; i = route_at(r, i)->next)
+        if (route_at(r, i)->method == method) return route_at(r, i)->token;
+    return 0;
+}
+
+static bool take(walk *w, uint32_t token)
+{
+    if (token == 0) return false;
+    if (w->skip > 0) {
+        w->skip--;
+        return false;
+    }
+    w->match->token = token;
+    return true;
+}
+
+/* Take one of a pattern's routes, or note which methods it has. */
+static bool accept(walk *w, uint32_t first)
+{
+    const router *r = w->router;
+    if (first == 0) return false;
+    if (take(w, token_of(r, first, w->method))) return true;
+    if (w->method == SMW_HEAD && take(w, token_of(r, first, SMW_GET))) return true;
+    if (take(w, token_of(r, first, SMW_ANY))) return true;
+    for (uint32_t i = first; i != 0; i = route_at(r, i)->next)
+        w->match->allow |= 1u << route_at(r, i)->method;
     return false;
 }
 
-/* Static before `:name` before `*`. As deep as the longest pattern at most, and no
- * node is visited twice, whatever the path. */
-static bool find(const router *r, uint32_t at, const char *p, const char *end, int method,
-                 router_match *match)
+static const part *part_at(walk *w, uint32_t depth, const char *p, part *spare)
 {
-    const char *slash = p < end ? memchr(p, '/', (size_t)(end - p)) : NULL;
-    smw_str segment = str_range(p, slash != NULL ? slash : end);
-    const node *here = &r->nodes[at];
-    uint32_t child = follow(r, at, segment);
-    if (child != 0 && (slash != NULL ? find(r, child, slash + 1, end, method, match)
-                                     : accept(r, r->nodes[child].own, method, match)))
-        return true;
-    if (here->param != 0 && segment.length > 0) {
-        match->params[match->param_count++] = segment;
-        if (slash != NULL ? find(r, here->param, slash + 1, end, method, match)
-                          : accept(r, r->nodes[here->param].own, method, match))
-            return true;
-        match->param_count--;
-    }
-    return accept(r, here->rest, method, match);
+    if (depth < w->kept) return &w->parts[depth];
+    part *it = depth < KEPT ? &w->parts[w->kept++] : spare;
+    read_part(it, p, w->end);
+    return it;
 }
 
-void router_find(const router *r, int method, smw_str path, router_match *match)
+static bool find(walk *w, uint32_t at, uint32_t depth, const char *p);
+
+static bool enter(walk *w, uint32_t child, uint32_t depth, smw_str segment)
+{
+    const char *end = segment.data + segment.length;
+    if (end == w->end) return accept(w, node_at(w->router, child)->own);
+    return find(w, child, depth, end + 1);
+}
+
+/* Static before `:name` before `*`. As deep as the longest pattern at most. No node is
+ * visited twice: each is entered from its parent alone, and by one segment. */
+static bool find(walk *w, uint32_t at, uint32_t depth, const char *p)
+{
+    const node *here = node_at(w->router, at);
+    if (here->statics == 0 && here->param == 0) return accept(w, here->rest);
+    part spare;
+    const part *it = part_at(w, depth, p, &spare);
+    uint32_t child = follow(w->router, at, it);
+    if (child != 0 && enter(w, child, depth + 1, it->segment)) return true;
+    if (here->param != 0 && it->segment.length > 0) {
+        w->match->params[w->match->param_count++] = it->segment;
+        if (enter(w, here->param, depth + 1, it->segment)) return true;
+        w->match->param_count--;
+    }
+    return accept(w, here->rest);
+}
+
+void router_find(const router *r, int method, smw_str path, uint32_t skip,
+                 router_match *match)
 {
     match->token = 0;
     match->allow = 0;
     match->param_count = 0;
     if (path.length == 0) path = STR("/"); /* RFC 9112 3.2.1 */
+    walk w; /* not cleared: only the parts that were read are looked at */
+    w.router = r;
+    w.end = path.data + path.length;
+    w.method = method;
+    w.skip = skip;
+    w.match = match;
+    w.kept = 0;
     /* `OPTIONS *` and CONNECT's authority are not paths; only the root's `*` sees them. */
-    if (path.data[0] != '/') {
-        accept(r, r->nodes[0].rest, method, match);
-        return;
-    }
-    find(r, 0, path.data + 1, path.data + path.length, method, match);
+    if (path.data[0] != '/') accept(&w, node_at(r, 0)->rest);
+    else find(&w, 0, 0, path.data + 1);
+    if (match->token != 0 || skip > 0) match->allow = 0;
 }

@@ -45,7 +45,7 @@ static uint64_t route(http_host *host, smw_request *request)
 {
     smw_server *server = server_of(host);
     router_match match;
-    router_find(server->router, request->method, request->path, &match);
+    router_find(server->router, request->method, request->path, 0, &match);
     request->token = match.token != 0 ? match.token : server->miss;
     request->allow = match.allow;
     request->param_count = match.token != 0 ? match.param_count : 0;
@@ -236,6 +236,19 @@ int smw_server_max_body(smw_server *server, uint32_t token, uint64_t max_body)
     }
     server->max_bodies[token] = max_body < UINT64_MAX ? max_body + 1 : UINT64_MAX;
     return 0;
+}
+
+uint32_t smw_server_match(const smw_server *server, int method, const char *path,
+                          size_t length, uint32_t skip, uint32_t *params)
+{
+    router_match match;
+    router_find(server->router, method, (smw_str){path, length}, skip, &match);
+    memset(params, 0, 2 * SMW_MAX_PARAMS * sizeof *params);
+    for (size_t i = 0; i < match.param_count; i++) {
+        params[2 * i] = (uint32_t)(match.params[i].data - path);
+        params[2 * i + 1] = params[2 * i] + (uint32_t)match.params[i].length;
+    }
+    return match.token;
 }
 
 void smw_server_miss(smw_server *server, uint32_t token)

@@ -108,10 +108,21 @@ static inline int naive_rank(int route, int method)
     return route == SMW_ANY ? 2 : -1;
 }
 
-static inline void naive_find(const naive_router *n, int method, smw_str path,
-                              router_match *match)
+/* Whether `a` goes before `b`, both of which match. */
+static inline bool naive_before(const naive_route *a, const naive_route *b, int method)
+{
+    int order = naive_order(a->pattern, b->pattern);
+    if (order != 0) return order < 0;
+    return naive_rank(a->method, method) < naive_rank(b->method, method);
+}
+
+/* The first match (`after` NULL), or the one that follows `after`. */
+static inline const naive_route *naive_next(const naive_router *n, int method,
+                                            smw_str path, const naive_route *after,
+                                            router_match *match)
 {
     const naive_route *best = NULL;
+    uint32_t allow = 0;
     router_match seen;
     *match = (router_match){0};
     if (path.length == 0) path = STR("/");
@@ -119,22 +130,21 @@ static inline void naive_find(const naive_router *n, int method, smw_str path,
         const naive_route *it = &n->routes[i];
         if (!naive_matches(it->pattern, path, &seen)) continue;
         int rank = naive_rank(it->method, method);
-        if (rank < 0 && it->method < SMW_METHODS) match->allow |= 1u << it->method;
-        if (rank < 0) continue;
-        int order = best != NULL ? naive_order(it->pattern, best->pattern) : -1;
-        if (order > 0 || (order == 0 && rank > naive_rank(best->method, method))) continue;
+        if (rank < 0 && it->method < SMW_METHODS) allow |= 1u << it->method;
+        if (rank < 0 || (after != NULL && !naive_before(after, it, method))) continue;
+        if (best != NULL && !naive_before(it, best, method)) continue;
         best = it;
         match->token = it->token;
         match->param_count = seen.param_count;
         memcpy(match->params, seen.params, sizeof seen.params);
     }
+    if (best == NULL && after == NULL) match->allow = allow;
+    return best;
 }
 
-/* Whether two results say the same; `allow` counts only without a route. */
 static inline bool naive_agrees(const router_match *a, const router_match *b)
 {
-    if (a->token != b->token) return false;
-    if (a->token == 0) return a->allow == b->allow;
+    if (a->token != b->token || a->allow != b->allow) return false;
     if (a->param_count != b->param_count) return false;
     for (size_t i = 0; i < a->param_count; i++)
         if (!str_equal(a->params[i], b->params[i])) return false;

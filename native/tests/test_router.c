@@ -3,6 +3,8 @@
 
 #include "test.h"
 
+#include <time.h>
+
 static smw_str str(const char *text)
 {
     return (smw_str){text, strlen(text)};
@@ -16,13 +18,20 @@ static int add(router *r, int method, const char *pattern, uint32_t token)
 static router_match find(const router *r, int method, const char *path)
 {
     router_match match;
-    router_find(r, method, str(path), &match);
+    router_find(r, method, str(path), 0, &match);
     return match;
 }
 
 static uint32_t token_of(const router *r, int method, const char *path)
 {
     return find(r, method, path).token;
+}
+
+static uint32_t token_behind(const router *r, int method, const char *path, uint32_t skip)
+{
+    router_match match;
+    router_find(r, method, str(path), skip, &match);
+    return match.token;
 }
 
 #define BIT(method) (1u << (method))
@@ -109,6 +118,18 @@ static void test_paths_are_compared_byte_by_byte(void)
     router_free(r);
 }
 
+/* They have one FNV-1a hash of 32 bits: clients can find such segments. */
+static void test_segments_of_one_hash_are_told_apart(void)
+{
+    router *r = router_new();
+    CHECK_INT(add(r, SMW_GET, "/costarring", 1), 0);
+    CHECK_INT(token_of(r, SMW_GET, "/liquid"), 0);
+    CHECK_INT(add(r, SMW_GET, "/liquid", 2), 0);
+    CHECK_INT(token_of(r, SMW_GET, "/costarring"), 1);
+    CHECK_INT(token_of(r, SMW_GET, "/liquid"), 2);
+    router_free(r);
+}
+
 /* RFC 9112 3.2.1: an absolute form without a path means "/". */
 static void test_an_empty_path_is_the_root(void)
 {
@@ -117,7 +138,7 @@ static void test_an_empty_path_is_the_root(void)
     CHECK_INT(token_of(r, SMW_GET, "/"), 1);
     CHECK_INT(token_of(r, SMW_GET, ""), 1);
     router_match match;
-    router_find(r, SMW_GET, (smw_str){NULL, 0}, &match);
+    router_find(r, SMW_GET, (smw_str){NULL, 0}, 0, &match);
     CHECK_INT(match.token, 1);
     CHECK_INT(token_of(r, SMW_GET, "//"), 0);
     router_free(r);
@@ -273,6 +294,93 @@ static void test_sixteen_parameters_fit_and_seventeen_do_not(void)
     router_free(r);
 }
 
+/* ---- several matches ---- */
+
+static void test_matches_come_in_the_order_of_precedence(void)
+{
+    static const char *const patterns[] = {
+        "/*", "/:x/*", "/:x/:y", "/:x/b", "/a/*", "/a/:y", "/a/b",
+    };
+    enum { COUNT = sizeof patterns / sizeof *patterns };
+    router *r = router_new();
+    for (uint32_t i = 0; i < COUNT; i++)
+        CHECK_INT(add(r, SMW_GET, patterns[i], COUNT - i), 0);
+    CHECK_INT(add(r, SMW_GET, "/a/b/c", 99), 0);
+    for (uint32_t skip = 0; skip < COUNT; skip++)
+        CHECK_INT(token_behind(r, SMW_GET, "/a/b", skip), skip + 1);
+    CHECK_INT(token_behind(r, SMW_GET, "/a/b", COUNT), 0);
+    CHECK_INT(token_behind(r, SMW_GET, "/a/b", UINT32_MAX), 0);
+    router_free(r);
+}
+
+static void test_a_pattern_gives_its_own_method_then_get_for_head_then_any(void)
+{
+    router *r = router_new();
+    CHECK_INT(add(r, SMW_ANY, "/*", 4), 0);
+    CHECK_INT(add(r, SMW_ANY, "/a", 3), 0);
+    CHECK_INT(add(r, SMW_GET, "/a", 2), 0);
+    CHECK_INT(add(r, SMW_HEAD, "/a", 1), 0);
+    CHECK_INT(add(r, SMW_POST, "/a", 9), 0);
+    for (uint32_t skip = 0; skip < 4; skip++)
+        CHECK_INT(token_behind(r, SMW_HEAD, "/a", skip), skip + 1);
+    CHECK_INT(token_behind(r, SMW_HEAD, "/a", 4), 0);
+    for (uint32_t skip = 0; skip < 3; skip++)
+        CHECK_INT(token_behind(r, SMW_GET, "/a", skip), skip + 2);
+    CHECK_INT(token_behind(r, SMW_OTHER, "/a", 0), 3);
+    CHECK_INT(token_behind(r, SMW_OTHER, "/a", 1), 4);
+    CHECK_INT(token_behind(r, SMW_OTHER, "/a", 2), 0);
+    router_free(r);
+}
+
+static void test_each_match_has_its_own_parameters(void)
+{
+    router *r = router_new();
+    CHECK_INT(add(r, SMW_GET, "/a/:y", 1), 0);
+    CHECK_INT(add(r, SMW_GET, "/:x/:y", 2), 0);
+    CHECK_INT(add(r, SMW_GET, "/:x/*", 3), 0);
+    CHECK_INT(add(r, SMW_GET, "/*", 4), 0);
+    static const char *const wanted[4][2] = {{"b"}, {"a", "b"}, {"a"}};
+    static const size_t counts[] = {1, 2, 1, 0};
+    for (uint32_t skip = 0; skip < 4; skip++) {
+        router_match match;
+        router_find(r, SMW_GET, STR("/a/b"), skip, &match);
+        CHECK_INT(match.token, skip + 1);
+        CHECK_INT(match.param_count, counts[skip]);
+        for (size_t i = 0; i < counts[skip]; i++)
+            CHECK_STR(match.params[i], wanted[skip][i]);
+    }
+    router_free(r);
+}
+
+static void test_only_a_path_without_any_match_tells_methods(void)
+{
+    router *r = router_new();
+    CHECK_INT(add(r, SMW_PUT, "/a", 1), 0);
+    CHECK_INT(add(r, SMW_GET, "/:x", 2), 0);
+    CHECK_INT(find(r, SMW_POST, "/a").allow, BIT(SMW_PUT) | BIT(SMW_GET));
+    CHECK_INT(find(r, SMW_GET, "/a").allow, 0);
+    router_match match;
+    router_find(r, SMW_GET, STR("/a"), 1, &match);
+    CHECK_INT(match.token, 0);
+    CHECK_INT(match.allow, 0);
+    CHECK_INT(match.param_count, 0);
+    router_find(r, SMW_POST, STR("/a"), 1, &match);
+    CHECK_INT(match.allow, 0);
+    router_free(r);
+}
+
+static void test_targets_that_are_no_paths_have_several_matches_too(void)
+{
+    router *r = router_new();
+    CHECK_INT(add(r, SMW_OPTIONS, "/*", 1), 0);
+    CHECK_INT(add(r, SMW_ANY, "/*", 2), 0);
+    for (uint32_t skip = 0; skip < 3; skip++)
+        CHECK_INT(token_behind(r, SMW_OPTIONS, "*", skip), skip < 2 ? skip + 1 : 0);
+    router_free(r);
+}
+
+/* ---- large tables ---- */
+
 static void test_ten_thousand_routes_are_all_found(void)
 {
     enum { COUNT = 10000 };
@@ -288,6 +396,75 @@ static void test_ten_thousand_routes_are_all_found(void)
     }
     CHECK_INT(token_of(r, SMW_GET, "/n10001"), 0);
     CHECK_INT(token_of(r, SMW_GET, "/deep/10002/x/end"), 0);
+    router_free(r);
+}
+
+/* The router remembers only so many segments of a path: patterns may be longer. */
+static void test_wrong_turns_are_taken_back_at_any_depth(void)
+{
+    enum { DEPTH = 100 };
+    char text[3 * DEPTH + 8];
+    for (int turn = 0; turn < DEPTH; turn++) {
+        router *r = router_new();
+        size_t length = 0;
+        for (int i = 0; i < DEPTH; i++)
+            length += (size_t)sprintf(text + length, i == turn ? "/:x" : "/a");
+        CHECK_INT(router_add(r, SMW_GET, (smw_str){text, length}, 1), 0);
+        length = 0;
+        for (int i = 0; i < DEPTH; i++) length += (size_t)sprintf(text + length, "/a");
+        size_t path = length;
+        length += (size_t)sprintf(text + length, "/b");
+        CHECK_INT(router_add(r, SMW_GET, (smw_str){text, length}, 2), 0);
+        router_match match;
+        router_find(r, SMW_GET, (smw_str){text, path}, 0, &match);
+        CHECK_INT(match.token, 1);
+        CHECK_INT(match.param_count, 1);
+        CHECK(match.params[0].data == text + 2 * turn + 1);
+        CHECK_STR(match.params[0], "a");
+        router_find(r, SMW_GET, (smw_str){text, length}, 0, &match);
+        CHECK_INT(match.token, 2);
+        router_free(r);
+    }
+}
+
+/* CPU time of a miss, the least of some: others use the machine, too. */
+static int64_t miss_ns(const router *r, smw_str path)
+{
+    int64_t least = INT64_MAX;
+    for (int i = 0; i < 5; i++) {
+        struct timespec start, end;
+        router_match match;
+        clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &start);
+        router_find(r, SMW_GET, path, 0, &match);
+        clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &end);
+        CHECK_INT(match.token, 0);
+        int64_t took =
+            (end.tv_sec - start.tv_sec) * 1000000000LL + end.tv_nsec - start.tv_nsec;
+        if (took < least) least = took;
+    }
+    return least;
+}
+
+/* Every mixture of static segments and parameters, so that the walk visits all nodes;
+ * reading the long segment at each of them would take some thousand times as long. */
+static void test_clients_cannot_multiply_a_tables_nodes_by_a_paths_length(void)
+{
+    enum { DEPTH = 12, LONG = 60000 };
+    router *r = router_new();
+    char *text = malloc(LONG);
+    for (uint32_t mix = 0; mix < 1u << DEPTH; mix++) {
+        size_t length = 0;
+        for (int i = 0; i < DEPTH; i++)
+            length += (size_t)sprintf(text + length, mix >> i & 1 ? "/:x" : "/a");
+        length += (size_t)sprintf(text + length, "/end");
+        CHECK_INT(router_add(r, SMW_GET, (smw_str){text, length}, mix + 1), 0);
+    }
+    for (size_t i = 0; i < LONG; i++) text[i] = i % 2 ? 'a' : '/';
+    int64_t brief = miss_ns(r, (smw_str){text, 2 * DEPTH + 2});
+    CHECK(miss_ns(r, (smw_str){text, LONG}) < 20 * brief); /* many segments */
+    memset(text + 2 * DEPTH + 1, 'a', LONG - 2 * DEPTH - 1);
+    CHECK(miss_ns(r, (smw_str){text, LONG}) < 20 * brief); /* one long segment */
+    free(text);
     router_free(r);
 }
 
@@ -327,13 +504,19 @@ static void check_random_routes(void)
     }
     for (int i = 0; i < 200; i++) {
         char text[128];
-        router_match found, wanted;
         smw_str path = random_path(text, words, 5);
         int method = (int)below(SMW_METHODS + 1);
-        router_find(r, method, path, &found);
-        naive_find(&naive, method, path, &wanted);
-        if (!CHECK(naive_agrees(&found, &wanted)))
-            fprintf(stderr, "  path %.*s, method %d\n", (int)path.length, text, method);
+        const naive_route *last = NULL;
+        uint32_t skip = 0;
+        do {
+            router_match found, wanted;
+            router_find(r, method, path, skip, &found);
+            last = naive_next(&naive, method, path, last, &wanted);
+            if (!CHECK(naive_agrees(&found, &wanted)))
+                fprintf(stderr, "  path %.*s, method %d, skip %u\n", (int)path.length,
+                        text, method, skip);
+            skip++;
+        } while (last != NULL);
     }
     router_free(r);
 }
@@ -351,6 +534,7 @@ int main(void)
     RUN(test_a_wrong_turn_is_taken_back_with_its_parameters);
     RUN(test_parameters_borrow_from_the_path);
     RUN(test_paths_are_compared_byte_by_byte);
+    RUN(test_segments_of_one_hash_are_told_apart);
     RUN(test_an_empty_path_is_the_root);
     RUN(test_a_slash_at_the_end_makes_another_path);
     RUN(test_an_empty_segment_is_no_parameter);
@@ -362,7 +546,14 @@ int main(void)
     RUN(test_methods_and_tokens_out_of_range_are_refused);
     RUN(test_a_method_and_a_shape_are_taken_once);
     RUN(test_sixteen_parameters_fit_and_seventeen_do_not);
+    RUN(test_matches_come_in_the_order_of_precedence);
+    RUN(test_a_pattern_gives_its_own_method_then_get_for_head_then_any);
+    RUN(test_each_match_has_its_own_parameters);
+    RUN(test_only_a_path_without_any_match_tells_methods);
+    RUN(test_targets_that_are_no_paths_have_several_matches_too);
     RUN(test_ten_thousand_routes_are_all_found);
+    RUN(test_wrong_turns_are_taken_back_at_any_depth);
+    RUN(test_clients_cannot_multiply_a_tables_nodes_by_a_paths_length);
     RUN(test_random_routes_are_found_as_the_contract_says);
     return test_report();
 }
