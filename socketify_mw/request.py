@@ -4,8 +4,9 @@ The bytes stay where C read them. Each reader checks that the turn is still the 
 `preserve()` copies them out, once, for whoever needs them later.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
-from urllib.parse import unquote, unquote_plus
+from urllib.parse import parse_qs, unquote, unquote_plus
 
 from ._binding import (
     FIELD_WORDS,
@@ -17,12 +18,15 @@ from ._binding import (
     W_HEAD_END,
     W_METHOD,
     W_METHOD_END,
+    W_MINOR,
     W_ODD,
     W_PARAM,
+    W_PARAMS,
     W_PATH,
     W_PATH_END,
     W_QUERY,
     W_QUERY_END,
+    W_TARGET_END,
 )
 from .errors import RequestExpired
 
@@ -76,10 +80,32 @@ class _Preserved:
         self.words: Sequence[int] = words
 
 
+class Headers(dict[str, str]):
+    """Header fields by lower-case name; the values of a repeated one are joined."""
+
+    __slots__ = ("lines",)
+
+    lines: list[tuple[str, str]]
+    """Each field line, in the client's order."""
+
+    def __init__(self, lines: list[tuple[str, str]]) -> None:
+        super().__init__()
+        self.lines = lines
+        for name, value in lines:
+            self[name] = f"{self[name]}{_joint(name)}{value}" if name in self else value
+
+    def get_all(self, name: str) -> list[str]:
+        """Return the values of a field, one for each line."""
+        lower = name.lower()
+        return [value for key, value in self.lines if key == lower]
+
+
 class Request:
     """One request. Made by the loop, which sets the slots; see `Loop`."""
 
-    __slots__ = ("_base", "_route", "_turn", "_view")
+    __slots__ = ("_base", "_route", "_turn", "_view", "_yields")
+
+    _yields: bool  # unset: no
 
     _view: View
     _turn: int
@@ -123,6 +149,12 @@ class Request:
         self._live()
         return self._text(W_PATH, W_PATH_END) or "/"
 
+    def get_full_url(self) -> str:
+        """Return path and query, as the client wrote them (not decoded)."""
+        url = self.get_url()
+        rest = self._text(W_PATH_END, W_TARGET_END)
+        return url + rest
+
     def get_header(self, lower_case_header: str) -> str | None:
         """Return the value of a header field, or None.
 
@@ -141,6 +173,35 @@ class Request:
         if start > W_ODD:
             return view.arena[start : words[place + 1]].decode()
         return self._search_header(lower_case_header) if start else None
+
+    def get_headers(self) -> Headers:
+        """Return all header fields, decoded as latin-1."""
+        self._live()
+        lines = self._text(W_FIELDS, W_HEAD_END).split("\r\n")[:-2]
+        pairs = (line.partition(":") for line in lines)
+        return Headers([(name, value.strip(" \t")) for name, _, value in pairs])
+
+    def for_each_header(self, handler: Callable[[str, str], object]) -> None:
+        """Call `handler(lower_case_name, value)` for each header field line."""
+        for name, value in self.get_headers().lines:
+            handler(name, value)
+
+    def get_cookie(self, name: str) -> str | None:
+        """Return the value of a cookie, percent-decoded, or None.
+
+        Of two with the same name the first one counts, whose path fits better (RFC
+        6265 5.4). Bytes that are not UTF-8 become U+FFFD.
+        """
+        return self.get_cookies().get(name)
+
+    def get_cookies(self) -> dict[str, str]:
+        """Return all cookies by name; see `get_cookie`."""
+        found: dict[str, str] = {}
+        for pair in (self.get_header("cookie") or "").split(";"):
+            name, equals, value = pair.partition("=")
+            if equals:
+                found.setdefault(name.strip(" \t"), _unquote_cookie(value.strip(" \t")))
+        return found
 
     def get_query(self, key: str) -> str | None:
         """Return the first value of a query parameter, percent-decoded, or None.
@@ -168,6 +229,20 @@ class Request:
                 return unquote_plus(value) if "%" in value or "+" in value else value
         return None
 
+    def get_queries(self) -> dict[str, list[str]]:
+        """Return all query parameters, each with its values; see `get_query`."""
+        view = self._live()
+        if not view.words[self._base + W_QUERY]:
+            return {}
+        query = self._text(W_QUERY, W_QUERY_END)
+        return parse_qs(query, keep_blank_values=True, errors="replace")
+
+    def get_parameters(self) -> list[str]:
+        """Return all route parameters, in their order; see `get_parameter`."""
+        view = self._live()
+        count = view.words[self._base + W_PARAMS]
+        return [self.get_parameter(i) or "" for i in range(count)]
+
     def get_parameter(self, index: int | str) -> str | None:
         """Return a route parameter by position or name, percent-decoded, or None.
 
@@ -187,6 +262,21 @@ class Request:
             return None
         text = view.arena[start : words[place + 1]].decode()  # ASCII
         return unquote(text) if "%" in text else text
+
+    def set_yield(self, has_yield: bool) -> None:
+        """Hand the request on: when the handler returns, the next route that matches
+        gets it, with the same response. When there is none it is 404.
+        """
+        self._yields = bool(has_yield)
+
+    def get_yield(self) -> bool:
+        """Return what `set_yield` was given last."""
+        return getattr(self, "_yields", False)
+
+    def is_ancient(self) -> bool:
+        """Whether the client speaks HTTP/1.0."""
+        view = self._live()
+        return view.words[self._base + W_MINOR] == 0
 
     def _live(self) -> View:
         view = self._view
@@ -216,7 +306,18 @@ class Request:
         ]
         if not values:
             return None
-        return ("; " if lower == "cookie" else ", ").join(values)
+        return _joint(lower).join(values)
+
+
+def _joint(lower_case_name: str) -> str:
+    """Return what joins the values of a repeated field (RFC 9110 5.3, 6265 5.4)."""
+    return "; " if lower_case_name == "cookie" else ", "
+
+
+def _unquote_cookie(value: str) -> str:
+    if len(value) > 1 and value[0] == value[-1] == '"':
+        value = value[1:-1]
+    return unquote(value) if "%" in value else value
 
 
 def _expired() -> RequestExpired:

@@ -51,6 +51,7 @@ static uint32_t patience(const http_conn *h)
 void http_conn_start_waiting(http_conn *h)
 {
     h->conn.since = h->conn.loop->now;
+    h->was_looked_at = false;
     conn_expect(&h->conn, patience(h));
 }
 
@@ -86,8 +87,13 @@ static void on_timeout(conn *c)
     uint32_t allowed = patience(h);
     if (allowed == 0) return;
     int64_t left = c->since + allowed - c->loop->now;
-    /* In line to be served, it waits for us. */
-    if (left <= 0 && !list_is_empty(&c->task.link)) left = 1;
+    /* It may wait for us: in line to be served, or with bytes in the socket that no
+     * event has told yet. One more look at it is owed. */
+    if (left <= 0 && (!h->was_looked_at || !list_is_empty(&c->task.link))) {
+        h->was_looked_at = c->is_readable = true;
+        loop_defer(c->loop, &c->task);
+        left = 1;
+    }
     if (left > 0) {
         conn_expect(c, (uint32_t)left);
         return;

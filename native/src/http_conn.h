@@ -38,6 +38,7 @@ typedef struct http_conn {
     bool takes_no_more; /* no request after those it has */
     bool is_held;       /* `conn.in` begins with a whole head: do not read more yet */
     bool is_reading_head;
+    bool was_looked_at; /* its time is over, and it was given a last chance */
     bool is_alone;      /* the open request has a body: nothing is read behind it */
     bool owes_body;     /* the end of the body has not been handed over */
     bool wants_body;    /* what has not may be */

@@ -282,10 +282,12 @@ size_t smw_server_connections(const smw_server *server)
 
 int smw_read(smw_loop *loop, uint64_t exchange, bool wants)
 {
+    loop_read_clock(loop); /* the callback may have taken its time */
     return http_read(loop, exchange, wants);
 }
 
 int smw_respond(smw_loop *loop, uint64_t exchange, const smw_answer *answer)
 {
+    loop_read_clock(loop);
     return http_answer(loop, exchange, answer);
 }
