@@ -8,7 +8,7 @@ EXTENSION := socketify_mw/_native.abi3.so
 NATIVE := $(wildcard native/src/*.c native/src/*.h native/include/*.h)
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: build demo test lint types test-c test-py test-other-pythons fuzz bench \
+.PHONY: build demo test lint types test-c test-py test-other-pythons cross fuzz bench \
 	bench-router format clean
 
 build: $(EXTENSION)
@@ -41,8 +41,9 @@ types: .venv/ready
 	$(BIN)/mypy
 
 # With AddressSanitizer and UndefinedBehaviorSanitizer, on each back end.
+POLLS := $(if $(filter Linux,$(shell uname -s)),epoll,kqueue) poll
 test-c: .venv/ready
-	for poll in epoll poll; do \
+	for poll in $(POLLS); do \
 		$(BIN)/cmake -S . -B build/test-$$poll -DCMAKE_C_COMPILER="$(CC)" \
 			-DSMW_WERROR=ON -DSMW_POLL=$$poll && \
 		$(BIN)/cmake --build build/test-$$poll -j 2 && \
@@ -57,6 +58,24 @@ test-other-pythons: .venv/ready
 	rm -rf build/wheel
 	$(PIP) wheel -q --no-build-isolation --no-deps -w build/wheel .
 	sh scripts/test_other_pythons.sh build/wheel/socketify_mw-*.whl 3.12 3.13
+
+.venv-cross/ready: requirements-cross.txt
+	"$(PYTHON)" -m venv .venv-cross
+	.venv-cross/bin/python -m pip --disable-pip-version-check install -q -r $<
+	@touch $@
+
+# The C tests for ARM run under qemu. What is built for macOS is only linked: nothing here
+# could run it.
+cross: .venv/ready .venv-cross/ready
+	@command -v qemu-aarch64 >/dev/null || { echo "missing: qemu-aarch64; Debian, \
+	Ubuntu: apt-get install qemu-user; Fedora: dnf install qemu-user" >&2; exit 1; }
+	for target in aarch64-linux-musl aarch64-macos x86_64-macos; do \
+		$(BIN)/cmake -S . -B build/cross-$$target -DSMW_TARGET=$$target \
+			-DCMAKE_TOOLCHAIN_FILE=native/cross/zig.cmake \
+			-DSMW_SANITIZE=OFF -DSMW_WERROR=ON && \
+		$(BIN)/cmake --build build/cross-$$target -j 2 || exit 1; \
+	done
+	$(BIN)/ctest --test-dir build/cross-aarch64-linux-musl --output-on-failure
 
 FUZZ_SECONDS ?= 60
 fuzz: .venv/ready

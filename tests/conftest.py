@@ -130,8 +130,7 @@ def close_the_main_threads_loop() -> Iterator[None]:
     thread_loop().close()
 
 
-@pytest.fixture
-def serve() -> Iterator[Callable[[Setup], Server]]:
+def _serve() -> Iterator[Callable[[Setup], Server]]:
     """Give a function that serves an app, set up by the function it is given."""
     running: list[Server] = []
 
@@ -165,3 +164,7 @@ def serve() -> Iterator[Callable[[Setup], Server]]:
     yield start
     for server in running:
         server.stop()
+
+
+serve = pytest.fixture(_serve)
+serve_for_module = pytest.fixture(_serve, scope="module")

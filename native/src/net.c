@@ -18,6 +18,13 @@
 /* More than a burst of 1,000 clients; the kernel cuts it to its own limit. */
 #define DEFAULT_BACKLOG 4096
 
+/* FreeBSD gives every connection to one of those that share a port by SO_REUSEPORT. */
+#if defined(SO_REUSEPORT_LB)
+#define SHARE_PORT SO_REUSEPORT_LB
+#else
+#define SHARE_PORT SO_REUSEPORT
+#endif
+
 static int set_flags(int fd)
 {
     int flags = fcntl(fd, F_GETFL);
@@ -53,7 +60,7 @@ static int prepare(int fd, const smw_listen_options *options, int family)
 {
     int result = set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
     if (result == 0 && options->reuse_port)
-        result = set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+        result = set_option(fd, SOL_SOCKET, SHARE_PORT, 1);
     if (result == 0 && family == AF_INET6)
         result = set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, options->host != NULL);
     return result;
@@ -76,8 +83,9 @@ static int listen_everywhere(const smw_listen_options *options)
                                .sin6_port = htons((uint16_t)options->port)};
     six.sin6_addr = in6addr_any;
     int fd = listen_at((struct sockaddr *)&six, sizeof six, options);
-    /* A machine without IPv6: any other failure would be the same for IPv4. */
-    if (fd != -EAFNOSUPPORT && fd != -EADDRNOTAVAIL) return fd;
+    /* A machine without IPv6, or OpenBSD, where no socket takes both (EINVAL): any other
+     * failure would be the same for IPv4. */
+    if (fd != -EAFNOSUPPORT && fd != -EADDRNOTAVAIL && fd != -EINVAL) return fd;
     struct sockaddr_in four = {.sin_family = AF_INET,
                                .sin_port = htons((uint16_t)options->port)};
     return listen_at((struct sockaddr *)&four, sizeof four, options);
@@ -92,7 +100,8 @@ int net_listen(const smw_listen_options *options)
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
                              .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
     struct addrinfo *found = NULL;
-    if (getaddrinfo(options->host, port, &hints, &found) != 0) return -EADDRNOTAVAIL;
+    int problem = getaddrinfo(options->host, port, &hints, &found);
+    if (problem != 0) return problem == EAI_MEMORY ? -ENOMEM : -EADDRNOTAVAIL;
     int fd = -EADDRNOTAVAIL;
     for (struct addrinfo *it = found; it != NULL && fd < 0; it = it->ai_next)
         fd = listen_at(it->ai_addr, it->ai_addrlen, options);
@@ -111,6 +120,16 @@ int net_port(int fd)
     return ntohs(((struct sockaddr_in *)&address)->sin_port);
 }
 
+int net_forbid_signals(int fd)
+{
+#if defined(__APPLE__)
+    return set_option(fd, SOL_SOCKET, SO_NOSIGPIPE, 1);
+#else
+    (void)fd; /* each send says it, with MSG_NOSIGNAL */
+    return 0;
+#endif
+}
+
 int net_accept(int listener)
 {
     struct sockaddr peer = {.sa_family = AF_UNSPEC}; /* cut short: the family will do */
@@ -124,6 +143,8 @@ int net_accept(int listener)
     int result = set_flags(fd);
     if (result != 0) return close_with(fd, result);
 #endif
+    /* macOS refuses it when the peer has gone already. */
+    if (net_forbid_signals(fd) != 0) return close_with(fd, -ECONNABORTED);
     /* Answers leave corked, so Nagle could only delay them. A failure means that
      * the peer has gone, which the first read will tell. */
     if (peer.sa_family != AF_UNIX) (void)set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
@@ -138,10 +159,15 @@ int net_open_wakeup(int *reader, int *writer)
 #else
     int pair[2];
     if (pipe(pair) != 0) return -errno;
+    int result = set_flags(pair[0]);
+    if (result == 0) result = set_flags(pair[1]);
+    if (result != 0) {
+        close(pair[0]);
+        return close_with(pair[1], result);
+    }
     *reader = pair[0];
     *writer = pair[1];
-    int result = set_flags(pair[0]);
-    return result != 0 ? result : set_flags(pair[1]);
+    return 0;
 #endif
 }
 

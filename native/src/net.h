@@ -12,15 +12,21 @@ int net_open_socket(int family);
 int net_start_listening(int fd, int backlog);
 
 /* Open listening sockets for a TCP address: one that takes IPv6 and IPv4 when no host
- * is given, else one for the first address of the host that can be bound. The
- * descriptor, or -errno (-EADDRNOTAVAIL for a host that has no address). */
+ * is given (IPv4 alone where the system has no such thing), else one for the first
+ * address of the host that can be bound. The descriptor, or -errno (-EADDRNOTAVAIL for
+ * a host that has no address). */
 int net_listen(const smw_listen_options *options);
 
 /* The port a socket is bound to, 0 for a unix socket, or -errno. */
 int net_port(int fd);
 
-/* The next connection (TCP with TCP_NODELAY), or -errno: -EAGAIN when there is none. */
+/* The next connection (TCP with TCP_NODELAY, signals forbidden), or -errno: -EAGAIN when
+ * there is none. */
 int net_accept(int listener);
+
+/* Let writes to a peer that has left fail without SIGPIPE; no effect on systems where
+ * each send asks for that. 0 or -errno. */
+int net_forbid_signals(int fd);
 
 /* A pair for waking a wait: write to one, watch the other (they may be the same). */
 int net_open_wakeup(int *reader, int *writer);

@@ -6,16 +6,26 @@
 #define SMW_POLL_H
 
 /* The build may choose one; else the best that the system has. */
-#if !defined(SMW_POLL_EPOLL) && !defined(SMW_POLL_POLL)
+#if !defined(SMW_POLL_EPOLL) && !defined(SMW_POLL_KQUEUE) && !defined(SMW_POLL_POLL)
 #if defined(__linux__)
 #define SMW_POLL_EPOLL 1
+#elif defined(__APPLE__) || defined(__FreeBSD__) || defined(__OpenBSD__) || \
+    defined(__NetBSD__) || defined(__DragonFly__)
+#define SMW_POLL_KQUEUE 1
 #else
 #define SMW_POLL_POLL 1
 #endif
 #endif
 
 #include <stddef.h>
+#include <sys/types.h>
 
+/* POLL_HANGUP: the peer sends no more (FIN), though input may wait in front of its end.
+ * It is reported when it is of interest, be POLL_READ of interest or not. poll(2) cannot
+ * tell it where POLLRDHUP is missing; kqueue, without POLL_READ, tells it once.
+ *
+ * Of interest or not, an error is reported as all three: try and see. So is the end of
+ * both directions, though kqueue may leave out what is not of interest. */
 enum {
     POLL_READ = 1,
     POLL_WRITE = 2,
@@ -26,12 +36,19 @@ enum {
 
 typedef struct poll_event {
     void *data;
-    unsigned events; /* an error is reported as POLL_READ | POLL_WRITE: try and see */
+    unsigned events;
 } poll_event;
 
 #if defined(SMW_POLL_EPOLL)
 typedef struct poller {
     int fd;
+} poller;
+#elif defined(SMW_POLL_KQUEUE)
+typedef struct poller {
+    int fd;
+    pid_t process;            /* whose descriptor it is: children do not inherit it */
+    unsigned char *interests; /* by descriptor */
+    size_t interest_count;
 } poller;
 #else
 typedef struct poller {
@@ -50,10 +67,12 @@ int poll_open(poller *p);
 void poll_close(poller *p);
 
 /* Change the events of interest from `old` to `events`; 0 means not watched.
- * `data` comes back with the events. 0 or -errno. */
+ * `data` comes back with the events, and is another for each descriptor. 0 or -errno:
+ * then the interest is what it was. */
 int poll_set(poller *p, int fd, unsigned old, unsigned events, void *data);
 
-/* Wait at most `timeout_ms` (-1: no limit). The number of events, 0, or -errno. */
+/* Wait at most `timeout_ms` (-1: no limit). The number of events, one a descriptor, or
+ * -errno; 0 may come early. */
 int poll_wait(poller *p, poll_event *events, int capacity, int timeout_ms);
 
 /* A descriptor that is readable when events wait; -1 when there is none. */

@@ -35,11 +35,11 @@ int poll_set(poller *p, int fd, unsigned old, unsigned events, void *data)
 
 static unsigned translate(uint32_t events)
 {
+    if (events & (EPOLLERR | EPOLLHUP)) return POLL_READ | POLL_WRITE | POLL_HANGUP;
     unsigned result = 0;
     if (events & EPOLLIN) result |= POLL_READ;
     if (events & EPOLLOUT) result |= POLL_WRITE;
     if (events & EPOLLRDHUP) result |= POLL_HANGUP;
-    if (events & (EPOLLERR | EPOLLHUP)) result |= POLL_READ | POLL_WRITE | POLL_HANGUP;
     return result;
 }
 

@@ -10,6 +10,10 @@
 #include <poll.h>
 #include <stdlib.h>
 
+#ifndef POLLRDHUP
+#define POLLRDHUP 0
+#endif
+
 int poll_open(poller *p)
 {
     *p = (poller){0};
@@ -51,7 +55,9 @@ static int grow_places(poller *p, size_t fd)
 
 static short wanted(unsigned events)
 {
-    return (short)((events & POLL_READ ? POLLIN : 0) | (events & POLL_WRITE ? POLLOUT : 0));
+    return (short)((events & POLL_READ ? POLLIN : 0) |
+                   (events & POLL_WRITE ? POLLOUT : 0) |
+                   (events & POLL_HANGUP ? POLLRDHUP : 0));
 }
 
 static int add(poller *p, int fd, unsigned events, void *data)
@@ -84,10 +90,12 @@ int poll_set(poller *p, int fd, unsigned old, unsigned events, void *data)
 
 static unsigned translate(short events)
 {
+    if (events & (POLLERR | POLLHUP | POLLNVAL))
+        return POLL_READ | POLL_WRITE | POLL_HANGUP;
     unsigned result = 0;
     if (events & POLLIN) result |= POLL_READ;
     if (events & POLLOUT) result |= POLL_WRITE;
-    if (events & (POLLERR | POLLHUP | POLLNVAL)) result |= POLL_READ | POLL_WRITE;
+    if (events & POLLRDHUP) result |= POLL_HANGUP;
     return result;
 }
 

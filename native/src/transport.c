@@ -5,6 +5,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+/* Not on every macOS: net_forbid_signals does it there. */
+#ifndef MSG_NOSIGNAL
+#define MSG_NOSIGNAL 0
+#endif
+
 static ssize_t plain_read(int fd, char *into, size_t length)
 {
     ssize_t count = recv(fd, into, length, 0);

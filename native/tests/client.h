@@ -4,8 +4,10 @@
 #ifndef SMW_TEST_CLIENT_H
 #define SMW_TEST_CLIENT_H
 
+#include "net.h"
 #include "smw.h"
 #include "test.h"
+#include "transport.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -43,12 +45,13 @@ static inline void set_nonblocking(int fd)
 static inline client client_of(int fd)
 {
     set_nonblocking(fd);
+    CHECK_INT(net_forbid_signals(fd), 0);
     return (client){.fd = fd};
 }
 
 static inline client client_open(int port)
 {
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
     struct sockaddr_in address = {.sin_family = AF_INET,
                                   .sin_port = htons((uint16_t)port)};
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -63,7 +66,7 @@ static inline size_t client_offer(client *c, const char *data, size_t length)
 {
     size_t sent = 0;
     while (sent < length) {
-        ssize_t count = send(c->fd, data + sent, length - sent, MSG_NOSIGNAL);
+        ssize_t count = transport_plain.write(c->fd, data + sent, length - sent);
         if (count <= 0) break;
         sent += (size_t)count;
     }

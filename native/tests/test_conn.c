@@ -90,8 +90,9 @@ typedef struct line {
 static conn *add_conn(smw_loop *loop, client *peer)
 {
     int ends[2];
-    CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0);
     set_nonblocking(ends[0]);
+    CHECK_INT(net_forbid_signals(ends[0]), 0);
     *peer = client_of(ends[1]);
     conn *c = conn_new(loop, ends[0], sizeof(conn), &protocol);
     c->transport = &transport_faulty;

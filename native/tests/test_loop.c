@@ -123,7 +123,7 @@ static unsigned seen;
 static void open_pair(void)
 {
     int ends[2];
-    CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0);
     near_end = ends[0];
     far_end = ends[1];
     seen = 0;
@@ -187,6 +187,7 @@ static void test_what_cannot_be_watched_is_refused(void)
     close_pair();
     CHECK_INT(smw_watch_set(loop, near_end, SMW_READABLE, note, 7), -EBADF);
     CHECK_INT(smw_watch_set(loop, -1, SMW_READABLE, note, 7), -EINVAL);
+    CHECK_INT(smw_watch_set(loop, 0, 4, note, 7), -EINVAL);
     CHECK_INT(smw_watch_set(loop, 0, 8, note, 7), -EINVAL);
     CHECK_INT(smw_watch_set(loop, 0, SMW_READABLE, NULL, 7), -EINVAL);
     CHECK_INT(smw_watch_set(loop, INT32_MAX, SMW_READABLE, note, 7), -EBADF);
