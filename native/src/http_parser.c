@@ -209,23 +209,6 @@ static int parse_content_length(http_head *head, smw_str value)
     return 0;
 }
 
-static int parse_transfer_encoding(http_head *head, framing *seen, smw_str value)
-{
-    if (seen->encodings++ > 0) return -400;
-    if (str_equal_nocase(value, STR("chunked"))) {
-        head->is_chunked = true;
-        return 0;
-    }
-    /* RFC 9112 6.1: another coding under the final "chunked" is not implemented;
-     * 6.3: without that the end of the message cannot be told. */
-    if (value.length < 8) return -400;
-    smw_str last = {value.data + value.length - 7, 7};
-    char before = last.data[-1];
-    bool ends_well = str_equal_nocase(last, STR("chunked")) &&
-                     (before == ',' || before == ' ' || before == '\t');
-    return ends_well ? -501 : -400;
-}
-
 static smw_str trim(const char *p, const char *end)
 {
     while (p < end && (*p == ' ' || *p == '\t')) p++;
@@ -233,17 +216,41 @@ static smw_str trim(const char *p, const char *end)
     return str_range(p, end);
 }
 
-/* RFC 9110 7.6.1: a list of options, in any case. */
-static void parse_connection(framing *seen, smw_str value)
+/* The next element of a list, which may be empty (RFC 9110 5.6.1). False at the end. */
+static bool next_element(smw_str *list, smw_str *element)
 {
-    const char *p = value.data, *end = p + value.length;
-    while (p < end) {
-        const char *comma = memchr(p, ',', (size_t)(end - p));
-        if (comma == NULL) comma = end;
-        smw_str option = trim(p, comma);
+    if (list->length == 0) return false;
+    const char *p = list->data, *end = p + list->length;
+    const char *comma = memchr(p, ',', list->length);
+    *element = trim(p, comma != NULL ? comma : end);
+    *list = str_range(comma != NULL ? comma + 1 : end, end);
+    return true;
+}
+
+static int parse_transfer_encoding(http_head *head, framing *seen, smw_str list)
+{
+    if (seen->encodings++ > 0) return -400;
+    bool has_others = false;
+    smw_str coding;
+    while (next_element(&list, &coding)) {
+        if (coding.length == 0) continue;
+        /* RFC 9112 6.1: chunked is the last coding, and once. */
+        if (head->is_chunked) return -400;
+        head->is_chunked = str_equal_nocase(coding, STR("chunked"));
+        if (!head->is_chunked) has_others = true;
+    }
+    /* 6.3: without it the end of the message cannot be told. */
+    if (!head->is_chunked) return -400;
+    return has_others ? -501 : 0;
+}
+
+/* RFC 9110 7.6.1: a list of options, in any case. */
+static void parse_connection(framing *seen, smw_str list)
+{
+    smw_str option;
+    while (next_element(&list, &option)) {
         if (str_equal_nocase(option, STR("close"))) seen->says_close = true;
         if (str_equal_nocase(option, STR("keep-alive"))) seen->says_keep_alive = true;
-        p = comma < end ? comma + 1 : end;
     }
 }
 
