@@ -2,11 +2,8 @@
 #include "http_parser.h"
 
 #include "http_fields.h"
+#include "http_scan.h"
 #include "http_token.h"
-
-#if defined(__SSE2__)
-#include <emmintrin.h>
-#endif
 
 static bool is_digit(char c)
 {
@@ -21,32 +18,6 @@ static bool is_alpha(char c)
 static bool is_hex(char c)
 {
     return is_digit(c) || (lower(c) >= 'a' && lower(c) <= 'f');
-}
-
-/* The first control character but HTAB (RFC 9110 5.5), or `end`. `*has_high` becomes
- * true when a byte before that is outside ASCII. */
-static const char *find_control(const char *p, const char *end, bool *has_high)
-{
-#if defined(__SSE2__)
-    const __m128i last_control = _mm_set1_epi8(0x1f);
-    const __m128i tab = _mm_set1_epi8('\t');
-    const __m128i del = _mm_set1_epi8(0x7f);
-    for (; end - p >= 16; p += 16) {
-        __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)p);
-        __m128i low = _mm_cmpeq_epi8(_mm_min_epu8(bytes, last_control), bytes);
-        __m128i bad = _mm_or_si128(_mm_andnot_si128(_mm_cmpeq_epi8(bytes, tab), low),
-                                   _mm_cmpeq_epi8(bytes, del));
-        int mask = _mm_movemask_epi8(bad);
-        if (_mm_movemask_epi8(bytes) != 0) *has_high = true;
-        if (mask != 0) return p + __builtin_ctz((unsigned)mask);
-    }
-#endif
-    for (; p < end; p++) {
-        unsigned char c = (unsigned char)*p;
-        if ((c < 0x20 && c != '\t') || c == 0x7f) return p;
-        if (c > 0x7f) *has_high = true;
-    }
-    return end;
 }
 
 /* ---- the authority ---- */
@@ -144,8 +115,7 @@ static bool is_connect_target(smw_str target)
 static int parse_target(http_head *head)
 {
     const char *p = head->target.data, *end = p + head->target.length;
-    for (const char *c = p; c < end; c++)
-        if (*c <= ' ' || *c > '~' || *c == '#') return -400;
+    if (http_scan_target(p, end) != end) return -400;
     head->path = head->target;
     head->query = (smw_str){NULL, 0};
     if (head->method == SMW_CONNECT) return is_connect_target(head->target) ? 0 : -400;
@@ -277,12 +247,13 @@ static int parse_field_line(char *p, const char *end, smw_field *field)
 {
     char *start = p;
     unsigned char c;
+    p = http_scan_name(p, end);
     while (p < end && (c = http_token_lower[(unsigned char)*p]) != 0) *p++ = (char)c;
     /* RFC 9112 5.1: no white space before the colon; 5.2: no folding. */
     if (p == start || p == end || *p != ':') return -400;
     field->name = str_range(start, p);
     bool has_high = false;
-    if (find_control(p + 1, end, &has_high) != end) return -400;
+    if (http_scan_value(p + 1, end, &has_high) != end) return -400;
     field->is_ascii = !has_high;
     field->value = trim(p + 1, end);
     field->known = http_field_number(field->name);
