@@ -13,6 +13,9 @@
 /* A body that is wanted comes in larger pieces. */
 #define READ_BODY 65536
 
+/* How long a client that has connected may take to ask before it counts as idle. */
+#define ARRIVAL_MS 1000
+
 static const conn_protocol protocol;
 
 http_conn *http_conn_find(smw_loop *loop, uint64_t id)
@@ -536,9 +539,11 @@ int http_open(smw_loop *loop, int fd, http_host *host, list *owner)
     return 0;
 }
 
-bool http_is_idle(const conn *c)
+bool http_may_leave(const conn *c)
 {
     const http_conn *h = (const http_conn *)c;
+    bool was_served = h->next > c->generation;
+    if (!was_served && c->loop->now - c->since < ARRIVAL_MS) return false;
     return http_conn_is_idle(h) && http_body_is_complete(&h->body) &&
            !h->is_reading_head && !c->is_readable && !c->is_finishing &&
            !conn_is_gone(c) && buf_length(&c->in) == 0 && buf_length(&c->out) == 0;

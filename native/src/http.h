@@ -40,8 +40,9 @@ typedef struct http_host {
  * the descriptor is taken over either way. */
 int http_open(smw_loop *loop, int fd, http_host *host, list *owner);
 
-/* Whether nothing is owed on a connection, and no request has begun to come. */
-bool http_is_idle(const conn *c);
+/* Whether a connection may make room for another: nothing is owed on it, no request has
+ * begun to come, and it was served, or has had its time to ask. */
+bool http_may_leave(const conn *c);
 
 /* Close a connection as soon as it owes nothing. */
 void http_stop(conn *c);

@@ -12,8 +12,8 @@ int http_body_begin(http_body *body, const http_head *head, uint64_t most)
 static ssize_t take_chunked(http_body *body, char *data, size_t length, size_t *content)
 {
     ssize_t used = http_chunked_decode(&body->chunked, data, length, content);
+    if (*content > body->left) return -413; /* it came before any fault */
     if (used < 0) return used;
-    if (*content > body->left) return -413;
     body->left -= *content;
     if (http_chunked_is_complete(&body->chunked)) *body = (http_body){0};
     return used;

@@ -31,8 +31,8 @@ static void on_ready(smw_loop *loop, watch *w, unsigned events)
     (void)events;
     listener *it = (listener *)w;
     for (int i = 0; i < ACCEPTS_AT_ONCE && w->fd >= 0; i++) {
-        if (it->may_accept != NULL && !it->may_accept(it)) {
-            loop_watch(loop, w, 0);
+        if (it->may_accept != NULL && !it->may_accept(it, i == 0)) {
+            if (i == 0) rest(it);
             return;
         }
         int fd = net_accept(w->fd);

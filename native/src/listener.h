@@ -11,13 +11,14 @@ typedef struct listener listener;
 /* The new descriptor is the callee's. */
 typedef void (*listener_fn)(listener *it, int fd);
 
-/* Asked before each accept. Who says no calls listener_resume later. */
-typedef bool (*listener_ask_fn)(listener *it);
+/* Asked before each accept; `is_waiting`: there is somebody to accept for sure. Who says
+ * no then is asked again after a while, or when he calls listener_resume. */
+typedef bool (*listener_ask_fn)(listener *it, bool is_waiting);
 
 struct listener {
     watch watch; /* first: the loop frees a listener through it */
     list link;
-    timer retry; /* after the process ran out of descriptors */
+    timer retry; /* after the process ran out of descriptors, or was told to wait */
     smw_loop *loop;
     listener_ask_fn may_accept; /* NULL: always */
     listener_fn on_accept;

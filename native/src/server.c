@@ -92,7 +92,7 @@ static bool close_an_idle_one(smw_server *server)
         conn *c = list_entry(server->conns.next, conn, link);
         list_remove(&c->link);
         list_append(&server->conns, &c->link);
-        if (!http_is_idle(c)) continue;
+        if (!http_may_leave(c)) continue;
         http_stop(c);
         break;
     }
@@ -109,10 +109,11 @@ static void set_crowded(smw_server *server, bool is_crowded)
         listener_resume(list_entry(link, listener, link));
 }
 
-static bool may_accept(listener *it)
+static bool may_accept(listener *it, bool is_waiting)
 {
     smw_server *server = it->owner;
     if (server->max_conns == 0 || server->conn_count < server->max_conns) return true;
+    if (!is_waiting) return false;
     if (close_an_idle_one(server)) return true;
     set_crowded(server, true);
     return false;
