@@ -245,7 +245,7 @@ static void test_a_duplicate_of_what_was_closed_before_it_was_forgotten_is_harml
     (void)smw_watch_set(loop, ends[0], 0, NULL, 0);
     uint64_t timer;
     for (int i = 0; i < 2; i++) {
-        CHECK_INT(smw_timer_start(loop, 0, 0, count, 0, &ids[0]), 0);
+        CHECK_INT(smw_timer_start(loop, 0, 0, count, (uint64_t)i, &ids[i]), 0);
         smw_loop_run(loop, SMW_RUN_NOWAIT);
     }
     CHECK_INT(smw_timer_start(loop, 60000, 0, count, 0, &timer), 0);
