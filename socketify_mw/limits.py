@@ -53,5 +53,5 @@ _MOST = {
     "max_line": 64 * 1024,
     "max_head": 64 * 1024,
     "max_fields": 100,
-    "max_body": 2**63,
+    "max_body": 2**63 - 1,
 }

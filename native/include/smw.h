@@ -166,8 +166,8 @@ void smw_server_free(smw_server *server);
 int smw_server_route(smw_server *server, int method, const char *pattern,
                      size_t length, uint32_t token);
 
-/* Let bodies of requests for the route with this token have `max_body` bytes. 0 or
- * -ENOMEM. */
+/* Let bodies of requests for the route with this token, of at most 24 bits, have
+ * `max_body` bytes. 0, -EINVAL or -ENOMEM. */
 int smw_server_max_body(smw_server *server, uint32_t token, uint64_t max_body);
 
 /* Look up a path as requests' are, for a method of theirs (SMW_GET... or SMW_OTHER).

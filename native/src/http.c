@@ -3,6 +3,7 @@
 #include "http.h"
 
 #include "http_conn.h"
+#include "net.h"
 
 #include <errno.h>
 
@@ -546,7 +547,8 @@ bool http_may_leave(const conn *c)
     if (!was_served && c->loop->now - c->since < ARRIVAL_MS) return false;
     return http_conn_is_idle(h) && http_body_is_complete(&h->body) &&
            !h->is_reading_head && !c->is_readable && !c->is_finishing &&
-           !conn_is_gone(c) && buf_length(&c->in) == 0 && buf_length(&c->out) == 0;
+           !conn_is_gone(c) && buf_length(&c->in) == 0 && buf_length(&c->out) == 0 &&
+           !net_has_input(c->watch.fd); /* no event has told it yet */
 }
 
 void http_stop(conn *c)

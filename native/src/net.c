@@ -6,6 +6,7 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -149,6 +150,12 @@ int net_accept(int listener)
      * the peer has gone, which the first read will tell. */
     if (peer.sa_family != AF_UNIX) (void)set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
     return fd;
+}
+
+bool net_has_input(int fd)
+{
+    struct pollfd it = {.fd = fd, .events = POLLIN};
+    return poll(&it, 1, 0) > 0;
 }
 
 int net_open_wakeup(int *reader, int *writer)

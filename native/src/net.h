@@ -24,6 +24,9 @@ int net_port(int fd);
  * there is none. */
 int net_accept(int listener);
 
+/* Whether a read would not have to wait: for input, an end or an error. */
+bool net_has_input(int fd);
+
 /* Let writes to a peer that has left fail without SIGPIPE; no effect on systems where
  * each send asks for that. 0 or -errno. */
 int net_forbid_signals(int fd);

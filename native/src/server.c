@@ -226,6 +226,7 @@ int smw_server_route(smw_server *server, int method, const char *pattern, size_t
 
 int smw_server_max_body(smw_server *server, uint32_t token, uint64_t max_body)
 {
+    if (token > SLOT_MASK) return -EINVAL; /* tokens are numbered, not chosen at will */
     if (token >= server->max_body_count) {
         size_t count = (size_t)token + 64;
         uint64_t *table = realloc(server->max_bodies, count * sizeof *table);

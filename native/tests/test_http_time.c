@@ -214,7 +214,8 @@ static const state states[] = {
     {"in the size of a chunk", BODY, CHUNKED("/read") "2\r\nab\r\n1", "", "408", 408},
     {"before the last chunk", BODY, CHUNKED("/read") "2\r\nab\r\n", "", "408", 408},
     {"before the body that was told to come", BODY,
-     "POST /read HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n",
+     "POST /read HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nExpect: 100-continue\r\n"
+     "\r\n",
      "HTTP/1.1 100 Continue\r\n\r\n", "408", 408},
     {"in the rest of a body that nobody read", BODY, POST("/a", "4") "ab",
      ECHO("/a", "2"), NULL, 0},
@@ -392,7 +393,7 @@ static void test_the_time_for_a_head_begins_anew_with_the_next_one(void)
     site_close(&s);
 }
 
-static void test_the_time_for_half_a_head_behind_an_open_request_begins_with_its_answer(void)
+static void test_the_time_for_half_a_head_behind_a_request_begins_with_its_answer(void)
 {
     site s;
     open_with(&s, HEAD, SHORT_MS, SMW_NEVER);
@@ -864,8 +865,8 @@ static void test_connections_that_wait_do_not_tick(void)
         EXPECT(s.loop, &clients[i], ECHO("/a", "2"));
     }
     bool is_due = false;
-    CHECK_INT(smw_timer_start(s.loop, 300, 0, note_due, (uint64_t)(uintptr_t)&is_due, NULL),
-              0);
+    uint64_t user = (uint64_t)(uintptr_t)&is_due;
+    CHECK_INT(smw_timer_start(s.loop, 300, 0, note_due, user, NULL), 0);
     uint64_t waits = smw_loop_stats(s.loop)->waits;
     while (!is_due) smw_loop_run(s.loop, SMW_RUN_ONCE);
     CHECK(smw_loop_stats(s.loop)->waits - waits <= 3);
@@ -882,7 +883,7 @@ int main(void)
     RUN(test_the_time_for_a_head_is_not_renewed_by_its_bytes);
     RUN(test_the_time_for_a_head_begins_with_its_first_byte);
     RUN(test_the_time_for_a_head_begins_anew_with_the_next_one);
-    RUN(test_the_time_for_half_a_head_behind_an_open_request_begins_with_its_answer);
+    RUN(test_the_time_for_half_a_head_behind_a_request_begins_with_its_answer);
     RUN(test_each_byte_of_a_body_renews_its_time);
     RUN(test_each_byte_of_a_skipped_body_renews_its_time);
     RUN(test_the_time_for_a_body_begins_when_it_is_asked_for);

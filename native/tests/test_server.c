@@ -25,8 +25,6 @@ static void serve(smw_server *server, const smw_request *request, void *user)
 {
     if (begins_with(request, "/late"))
         late[late_count++] = request->exchange;
-    else if (begins_with(request, "/read"))
-        site_read(server, request, user);
     else
         site_echo(server, request, user);
 }
@@ -149,6 +147,30 @@ static void test_the_one_idle_connection_among_busy_ones_makes_room(void)
         close_all(clients, MOST + 1);
         site_close(&s);
     }
+}
+
+static void test_who_has_asked_before_a_step_does_not_make_room_in_it(void)
+{
+    client clients[MOST + 1], *further = &clients[MOST];
+    site s;
+    open_small(&s, MOST);
+    for (int i = 0; i < MOST; i++) {
+        clients[i] = client_open(s.port);
+        client_say(&clients[i], GET("/a"));
+        EXPECT(s.loop, &clients[i], ECHO("/a", "2"));
+    }
+    /* First in the order of events, so that the others' bytes are not yet told. */
+    *further = client_open(s.port);
+    client_say(further, GET("/b"));
+    for (int i = 0; i < MOST; i++) client_say(&clients[i], GET("/b"));
+    for (int i = 0; i <= MOST; i++) {
+        run_until(s.loop, &clients[i], strlen(ECHO("/b", "2")));
+        CHECK(client_starts_with(&clients[i], OK_HEAD "2\r\n"));
+        CHECK(client_ends_with(&clients[i], "\r\n\r\n/b"));
+        client_close(&clients[i]);
+    }
+    CHECK_INT(s.requests, 2 * MOST + 1);
+    site_close(&s);
 }
 
 /* ---- none is idle ---- */
@@ -322,8 +344,8 @@ static void test_who_waits_outside_does_not_spin_the_loop(void)
     clients[MOST] = client_open(s.port);
     run_a_while(s.loop);
     bool is_due = false;
-    CHECK_INT(smw_timer_start(s.loop, 50, 0, note_due, (uint64_t)(uintptr_t)&is_due, NULL),
-              0);
+    uint64_t user = (uint64_t)(uintptr_t)&is_due;
+    CHECK_INT(smw_timer_start(s.loop, 50, 0, note_due, user, NULL), 0);
     uint64_t waits = smw_loop_stats(s.loop)->waits;
     while (!is_due) smw_loop_run(s.loop, SMW_RUN_ONCE);
     CHECK(smw_loop_stats(s.loop)->waits - waits < 10);
@@ -553,7 +575,8 @@ static void check_bodies(site *s, const body_case *cases, size_t count)
         client c = client_open(s->port);
         client_say(&c, cases[i].say);
         run_until(s->loop, &c, 20);
-        CHECK(client_starts_with(&c, cases[i].is_allowed ? "HTTP/1.1 200" : "HTTP/1.1 413"));
+        const char *answer = cases[i].is_allowed ? "HTTP/1.1 200" : "HTTP/1.1 413";
+        CHECK(client_starts_with(&c, answer));
         client_close(&c);
     }
 }
@@ -606,8 +629,8 @@ static void test_requests_without_a_route_may_have_their_own_limit(void)
     static const body_case cases[] = {
         {"as many as allowed", POST("/of/x", "2") "ab", true},
         {"one more", POST("/of/x", "3"), false},
-        {"GET has a route", "GET /of/x HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc",
-         true},
+        {"GET has a route",
+         "GET /of/x HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc", true},
     };
     smw_loop *loop = smw_loop_new();
     site s = {.loop = loop, .on_request = site_echo};
@@ -627,6 +650,7 @@ int main(void)
     RUN(test_as_many_as_allowed_stay_open);
     RUN(test_a_further_client_takes_the_place_of_an_idle_one);
     RUN(test_the_one_idle_connection_among_busy_ones_makes_room);
+    RUN(test_who_has_asked_before_a_step_does_not_make_room_in_it);
     RUN(test_a_further_client_waits_while_none_is_idle);
     RUN(test_who_waits_outside_gets_in_behind_a_stream);
     RUN(test_who_waits_outside_gets_in_when_somebody_leaves);
