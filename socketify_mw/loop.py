@@ -243,12 +243,16 @@ class TurnSelector(selectors.BaseSelector):
                 ready.append((key, base & key.events))
         elif token == EVENT_WRITABLE:
             self.send_body(id)
-        elif (claim := self.claims.get(id & SLOT_MASK)) is None or claim.exchange != id:
-            self.bodies.pop(id, None)  # it is about one that was answered
         elif token == EVENT_DATA:
-            self._give(claim, base)
+            claim = self.claims.get(id & SLOT_MASK)
+            if claim is not None and claim.exchange == id:
+                self._give(claim, base)
         else:
-            self._abort(claim)
+            # The connection has gone. `id` is the first exchange that C took for open:
+            # its answer may have met the end, and the claim be that of one behind it.
+            self.bodies.pop(id, None)
+            if (claim := self.claims.get(id & SLOT_MASK)) is not None:
+                self._abort(claim)
 
     def _fail(self, response: Response, route: "Route") -> None:
         if response._head is _DONE:

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import math
 import socket
+import struct
 import threading
 import time
 
@@ -1017,3 +1018,30 @@ def test_half_a_body_is_no_body(limited, half_close):
     say_last(client, post(8) + b"half")
     assert seen.aborted.wait(10)
     assert (seen.body, seen.ends) == (b"half", 0)
+
+
+def test_who_waits_behind_an_answer_that_met_the_end_learns_of_it(serve):
+    """The first answer finds the client gone; the request behind it is told so, too."""
+    told = threading.Event()
+    entered, gate = threading.Event(), threading.Event()
+
+    def first(res, req):
+        entered.set()
+        gate.wait(10)
+        res.end("x" * 100_000)
+
+    def second(res, req):
+        res.on_aborted(lambda res: told.set())
+
+    server = serve(lambda app: app.get("/first", first).get("/second", second))
+    client = server.client()
+    client.send(
+        b"GET /first HTTP/1.1\r\nHost: a\r\n\r\nGET /second HTTP/1.1\r\nHost: a\r\n\r\n"
+    )
+    assert entered.wait(10)
+    linger = struct.pack("ii", 1, 0)  # a reset, so that the answer cannot be sent
+    client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    client.close()
+    gate.set()
+    assert told.wait(10)
+    assert server.call(lambda: len(server.app._loop.turns.claims)) == 0
