@@ -341,6 +341,10 @@ class TurnSelector(selectors.BaseSelector):
         """Leave alone what is behind an exchange of this batch on its connection."""
         self._held.add(exchange & SLOT_MASK)
 
+    def is_held(self, exchange: int) -> bool:
+        """Return whether something behind an exchange may have been left alone."""
+        return exchange & SLOT_MASK in self._held
+
     def release(self, exchange: int) -> None:
         """Take `hold` back; only before anything behind the exchange was left alone."""
         self._held.discard(exchange & SLOT_MASK)

@@ -12,6 +12,7 @@ from struct import Struct
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
 from ._binding import (
+    OUT_AGAIN,
     OUT_CLOSE,
     OUT_MORE,
     OUT_NO_DATE,
@@ -45,6 +46,7 @@ class Outbox(Protocol):
 
     def read(self, claim: "Claim") -> None: ...
     def hold(self, exchange: int) -> None: ...
+    def is_held(self, exchange: int) -> bool: ...
     def send_body(self, exchange: int) -> None: ...
 
 
@@ -269,6 +271,8 @@ class Response:
         flags = head.flags | (0 if head.reason is None else OUT_REASON)
         outbox = self._outbox
         exchange = self._exchange
+        if outbox.is_held(exchange):
+            flags |= OUT_AGAIN  # what was left alone behind it
         parts = outbox.parts
         if len(body) <= LARGE:
             record = _pack(exchange, head.status, flags, len(block), len(body))

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import math
+import queue
 import socket
 import struct
 import threading
@@ -1045,3 +1046,43 @@ def test_who_waits_behind_an_answer_that_met_the_end_learns_of_it(serve):
     gate.set()
     assert told.wait(10)
     assert server.call(lambda: len(server.app._loop.turns.claims)) == 0
+
+
+def test_a_request_behind_one_that_is_answered_before_the_next_turn_is_served(serve):
+    def setup(app):
+        def late(res, req):
+            res.on_aborted(lambda res: None)
+            app._loop.call_soon(res.end, "late")
+
+        app.get("/late", late).get("/", hello)
+
+    client = serve(setup).client()
+    for _ in range(3):
+        client.send(b"GET /late HTTP/1.1\r\nHost: a\r\n\r\n" + GET + GET)
+        assert [client.read().body for _ in range(3)] == [
+            b"late",
+            *[b"Hello, World!"] * 2,
+        ]
+
+
+def test_who_was_handed_out_behind_an_answer_is_answered_when_the_app_closes(serve):
+    kept = queue.Queue()
+
+    def setup(app):
+        def closing(res, req):
+            app.close()
+            res.end("closing")
+
+        def late(res, req):
+            kept.put(res.on_aborted(lambda res: kept.put(None)))
+            app._loop.call_later(0.05, res.end, "late")
+
+        app.get("/closing", closing).get("/late", late)
+
+    server = serve(setup)
+    client = server.client()
+    one = b"GET %s HTTP/1.1\r\nHost: a\r\n\r\n"
+    client.send(one % b"/closing" + one % b"/late")
+    assert client.read().body == b"closing"
+    answer = client.read()
+    assert (answer.body, answer["connection"]) == (b"late", "close")

@@ -214,7 +214,8 @@ enum {
 enum { SMW_PIECE_LAST = 0x40000000 };
 
 /* The connection's part of an exchange's id. Requests whose connection has an open
- * exchange in front of them may be left alone: they come again after it. */
+ * exchange in front of them may be left alone: they come again after it, if that is
+ * still open in the next turn or its answer has SMW_OUT_AGAIN. */
 enum { SMW_SLOT_MASK = 0xFFFFFF };
 
 /* Words of a request. Places are offsets into the arena, ends are one past the last
@@ -302,6 +303,7 @@ enum {
     SMW_OUT_NO_DATE = 16, /* the head has a Date of its own */
     SMW_OUT_STREAM = 32,
     SMW_OUT_LAST = 64,
+    SMW_OUT_AGAIN = 128,  /* requests behind this one were left alone: they come again */
     SMW_OUT_RECORD = 24,  /* bytes of a record */
 };
 

@@ -54,6 +54,7 @@ static uint32_t patience(const http_conn *h)
 
 void http_conn_start_waiting(http_conn *h)
 {
+    if (h->conn.is_blocked) return; /* it waits for the peer to take what is sent */
     h->conn.since = h->conn.loop->now;
     h->was_looked_at = false;
     conn_expect(&h->conn, patience(h));
@@ -77,6 +78,7 @@ static void abort_open(http_conn *h, int status)
     uint64_t id = http_conn_exchange(h);
     h->first = h->next;
     h->takes_no_more = true;
+    h->wants_writable = false;
     http_conn_drop_body(h);
     if (status == 0 || h->is_streaming)
         conn_finish(&h->conn); /* answers before it may still be on their way */
@@ -98,6 +100,8 @@ static void on_timeout(conn *c)
         loop_defer(c->loop, &c->task);
         left = 1;
     }
+    /* What is told of it needs room in the batch. */
+    if (left <= 0 && c->loop->is_full && !http_conn_is_idle(h)) left = 1;
     if (left > 0) {
         conn_expect(c, (uint32_t)left);
         return;
@@ -190,10 +194,11 @@ int http_read(smw_loop *loop, uint64_t id, bool wants)
     http_conn *h = http_conn_find(loop, id);
     if (h == NULL) return SMW_EGONE;
     if (!h->owes_body) return 0;
+    bool has_changed = h->wants_body != wants;
     h->wants_body = wants;
+    if (has_changed) http_conn_start_waiting(h);
     if (!wants) return 0;
     if (h->owes_continue) send_continue(h);
-    http_conn_start_waiting(h);
     if (h->piece.length > 0) return 0; /* comes after this callback or turn */
     loop_defer(loop, &h->conn.task);
     conn_resume(&h->conn);
@@ -340,7 +345,7 @@ static size_t consume(http_conn *h, char *input, size_t length)
 {
     size_t used = 0;
     h->is_held = false;
-    while (used < length && !conn_is_gone(&h->conn)) {
+    while (used < length && !conn_is_gone(&h->conn) && !h->conn.is_finishing) {
         bool is_body = !http_body_is_complete(&h->body);
         ssize_t taken = is_body ? take_body(h, input + used, length - used)
                                 : take_request(h, input + used, length - used);
@@ -429,7 +434,7 @@ static void on_input(conn *c)
         return;
     }
     /* A peer that asks and does not read may not fill our memory with answers. */
-    if (http_conn_is_idle(h) && buf_length(&c->out) > HTTP_HIGH_WATER) {
+    if (buf_length(&c->out) > HTTP_HIGH_WATER) {
         conn_pause(c); /* that its output has left resumes it */
         return;
     }
@@ -469,14 +474,17 @@ static void on_drained(conn *c)
         h->host->on_writable(h->host, http_conn_exchange(h));
     } else if (c->is_paused && http_conn_is_idle(h) && !c->is_finishing) {
         http_conn_go_on(h); /* its requests had to wait for the room */
+    } else if (c->is_paused && expects_body(h)) {
+        conn_resume(c);
     }
 }
 
 /* ---- the end of the turn ---- */
 
 /* What is behind the open exchange waits until that is answered. */
-static void take_back(http_conn *h)
+void http_conn_take_back(http_conn *h)
 {
+    if (h->next - h->first < 2) return;
     conn *c = &h->conn;
     buf_pool *pool = &c->loop->pool;
     const char *input = h->current.next->input;
@@ -502,7 +510,7 @@ static void on_settle(smw_loop *loop, task *t)
     http_conn *h = list_entry(t, http_conn, settle);
     if (conn_is_gone(&h->conn) || h->conn.is_finishing) return;
     if (h->piece.length > 0) hold_piece(h);
-    if (h->next - h->first > 1) take_back(h);
+    http_conn_take_back(h);
 }
 
 /* ---- the connection ---- */
@@ -515,8 +523,9 @@ static void on_closed(conn *c)
     list_remove(&h->settle.link);
     h->first = h->next;
     http_conn_drop_body(h);
-    if (was_open) h->host->on_aborted(h->host, id, 0);
-    h->host->on_closed(h->host);
+    http_host *host = h->host;
+    host->on_closed(host);
+    if (was_open) host->on_aborted(host, id, 0); /* it may free the server */
 }
 
 static const conn_protocol protocol = {

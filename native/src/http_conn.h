@@ -74,6 +74,9 @@ void http_conn_drop_body(http_conn *h);
 /* Nothing is open any more: what was held, was refused or had ended goes on. */
 void http_conn_go_on(http_conn *h);
 
+/* Take back the requests behind the open one that were handed out in this turn. */
+void http_conn_take_back(http_conn *h);
+
 /* Answer with a status of the core's own, and close. */
 void http_reply_refuse(http_conn *h, int status, bool is_head);
 

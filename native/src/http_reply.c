@@ -76,7 +76,7 @@ static void complete(http_conn *h)
     conn *c = &h->conn;
     h->is_streaming = h->wants_body = false;
     h->first++;
-    if (h->host->closes_all && !h->current.is_last) close_after(h);
+    if (h->host->closes_all && http_conn_is_idle(h)) close_after(h);
     if (h->is_alone) {
         http_conn_drop_body(h);
         if (!http_body_cut(&h->body, DISCARD_MOST)) close_after(h);
@@ -99,8 +99,9 @@ static void complete(http_conn *h)
 static int begin(http_conn *h, const smw_answer *answer)
 {
     if (answer->status < 200 || answer->status > 999) return SMW_ERECORD;
-    if (answer->flags & SMW_OUT_CLOSE || h->host->closes_all ||
-        has_much_unread(h, answer))
+    /* Not in front of one that was handed out already. */
+    bool must_close = h->host->closes_all && h->next - h->first == 1;
+    if (answer->flags & SMW_OUT_CLOSE || must_close || has_much_unread(h, answer))
         close_after(h);
     return write_answer(h, answer);
 }
@@ -119,7 +120,9 @@ int http_answer(smw_loop *loop, uint64_t id, const smw_answer *answer)
     bool is_open_stream = h->is_streaming && h->answer_left == 0;
     bool fits = is_piece ? is_open_stream : !h->is_streaming;
     if (slot_generation(id) != h->first || !fits) return SMW_EORDER;
+    if (answer->flags & SMW_OUT_AGAIN) http_conn_take_back(h);
     int result = is_piece ? add(h, answer) : begin(h, answer);
+    if (result == 0) h->owes_continue = false; /* it would stand in the answer */
     if (result == 0 && !h->is_streaming) complete(h);
     return result;
 }
