@@ -103,9 +103,7 @@ class Headers(dict[str, str]):
 class Request:
     """One request. Made by the loop, which sets the slots; see `Loop`."""
 
-    __slots__ = ("_base", "_route", "_turn", "_view", "_yields")
-
-    _yields: bool  # unset: no
+    __slots__ = ("_base", "_route", "_turn", "_view")
 
     _view: View
     _turn: int
@@ -262,16 +260,6 @@ class Request:
             return None
         text = view.arena[start : words[place + 1]].decode()  # ASCII
         return unquote(text) if "%" in text else text
-
-    def set_yield(self, has_yield: bool) -> None:
-        """Hand the request on: when the handler returns, the next route that matches
-        gets it, with the same response. When there is none it is 404.
-        """
-        self._yields = bool(has_yield)
-
-    def get_yield(self) -> bool:
-        """Return what `set_yield` was given last."""
-        return getattr(self, "_yields", False)
 
     def is_ancient(self) -> bool:
         """Whether the client speaks HTTP/1.0."""

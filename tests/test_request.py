@@ -199,3 +199,66 @@ def test_requests_are_read_whatever_the_pieces_they_come_in(serve):
             client.send(data[start : start + size])
         assert client.read().body == b'["a", "1"]'
         assert client.read().body == b'["b", "2"]'
+
+
+def read_at_once(req):
+    each = []
+    req.for_each_header(lambda name, value: each.append([name, value]))
+    return {
+        "url": req.get_full_url(),
+        "headers": req.get_headers(),
+        "accepted": req.get_headers().get_all("X-Twice"),
+        "each": each,
+        "queries": req.get_queries(),
+        "parameters": req.get_parameters(),
+        "cookies": req.get_cookies(),
+        "cookie": [req.get_cookie("a"), req.get_cookie("none")],
+        "ancient": req.is_ancient(),
+    }
+
+
+@pytest.mark.parametrize("is_preserved", [False, True])
+def test_all_of_a_request_can_be_read_at_once(serve, is_preserved):
+    found = ask(
+        serve,
+        lambda req: read_at_once(req.preserve() if is_preserved else req),
+        "/of/one%20two/3?q=1&q=%C3%A9+x&blank=&bad=%FF",
+        "X-Twice:  a ",
+        'Cookie: a=x%20y; b="q"; a=second; junk',
+        "x-twice: b",
+        pattern="/of/:name/:number",
+    )
+    assert found == {
+        "url": "/of/one%20two/3?q=1&q=%C3%A9+x&blank=&bad=%FF",
+        "headers": {
+            "host": "test",
+            "x-twice": "a, b",
+            "cookie": 'a=x%20y; b="q"; a=second; junk',
+        },
+        "accepted": ["a", "b"],
+        "each": [
+            ["host", "test"],
+            ["x-twice", "a"],
+            ["cookie", 'a=x%20y; b="q"; a=second; junk'],
+            ["x-twice", "b"],
+        ],
+        "queries": {"q": ["1", "é x"], "blank": [""], "bad": ["\ufffd"]},
+        "parameters": ["one two", "3"],
+        "cookies": {"a": "x y", "b": "q"},
+        "cookie": ["x y", None],
+        "ancient": False,
+    }
+
+
+def test_a_bare_request_has_empty_parts(serve):
+    found = ask(serve, read_at_once, "/")
+    assert found["url"] == "/"
+    assert (found["queries"], found["parameters"], found["cookies"]) == ({}, [], {})
+
+
+def test_http_1_0_is_ancient(serve):
+    client = serve(
+        lambda app: app.get("/", lambda res, req: res.end([req.is_ancient()]))
+    ).client()
+    client.send(b"GET / HTTP/1.0\r\n\r\n")
+    assert client.read().body == b"[true]"
