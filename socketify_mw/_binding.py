@@ -53,6 +53,8 @@ OUT_MORE: int = lib.SMW_OUT_MORE
 OUT_REASON: int = lib.SMW_OUT_REASON
 OUT_NO_DATE: int = lib.SMW_OUT_NO_DATE
 OUT_AGAIN: int = lib.SMW_OUT_AGAIN
+OUT_STREAM: int = lib.SMW_OUT_STREAM
+OUT_LAST: int = lib.SMW_OUT_LAST
 
 EVENT_READY: int = lib.SMW_EVENT_READY
 EVENT_WRITABLE: int = lib.SMW_EVENT_WRITABLE
@@ -218,19 +220,35 @@ class Native:
         """Scatter an outbox now, without a wait."""
         check(lib.smw_flush(self._batch, outbox, len(outbox)))
 
-    def send(self, exchange: int, body: bytes) -> int:
-        """Go on with an announced body, given whole; returns the bytes that are left.
+    def send(self, exchange: int, data: bytes, left: int) -> int:
+        """Go on with an announced body; returns the bytes that are left.
 
+        `data` begins `left` bytes before its end, not behind what was taken before.
         Raises NativeError with EGONE when the peer has gone.
         """
-        return check(lib.smw_exchange_send(self._batch, exchange, body, len(body)))
+        size = len(data)
+        return check(lib.smw_exchange_send(self._batch, exchange, data, size, left))
 
-    def read(self, exchange: int) -> int:
-        """Ask for a request's body; returns the piece of it that is here.
+    def backlog(self, exchange: int) -> int:
+        """Return the bytes of an answer that wait; EVENT_WRITABLE follows if any."""
+        return check(lib.smw_exchange_backlog(self._batch, exchange))
+
+    def close_connection(self, exchange: int) -> None:
+        """Close the connection of an exchange at once."""
+        check(lib.smw_exchange_close(self._batch, exchange))
+
+    def peer(self, exchange: int) -> tuple[bytes, int]:
+        """Return the client's address (4 or 16 bytes, or none) and port."""
+        peer = ffi.new("smw_peer *")
+        check(lib.smw_exchange_peer(self._batch, exchange, peer))
+        return bytes(ffi.buffer(peer.address, peer.length)), peer.port
+
+    def read(self, exchange: int, wants: bool) -> int:
+        """Ask for a request's body, or for no more; returns the piece that is here.
 
         What comes later comes as EVENT_DATA. Raises NativeError with EGONE.
         """
-        return check(lib.smw_exchange_read(self._batch, exchange, True))
+        return check(lib.smw_exchange_read(self._batch, exchange, wants))
 
     def watch(self, fd: int, events: int) -> None:
         """Report readiness of a descriptor in the batch; 0 forgets it."""
@@ -295,6 +313,20 @@ class NativeServer:
     def max_body(self, token: int, limit: int | None) -> None:
         """Let requests for a route have bodies of `limit` bytes; None for any."""
         check(lib.smw_server_max_body(self._server, token, _size(limit)))
+
+    def match(self, method: str, path: str, skip: int) -> tuple[int, list[int]]:
+        """Return the token of a match in order of precedence, and its parameters.
+
+        The token is 0 when there are not so many. The parameters are places in the
+        path: pairs of start and end, MAX_PARAMS of them, 0 where there are no more.
+        """
+        data = path.encode("latin-1")
+        number = METHOD_NUMBERS.get(method, lib.SMW_OTHER)
+        places = ffi.new("uint32_t[]", 2 * MAX_PARAMS)
+        token = lib.smw_server_match(
+            self._server, number, data, len(data), skip, places
+        )
+        return token, ffi.unpack(places, 2 * MAX_PARAMS)
 
     def miss(self, token: int) -> None:
         lib.smw_server_miss(self._server, token)

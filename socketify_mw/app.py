@@ -1,24 +1,32 @@
 """App: routes, listeners, and running until stopped."""
 
 import asyncio
+import inspect
+import json
 import logging
 import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import monotonic
-from typing import Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
 from ._binding import FORKED, METHODS, W_ALLOW
-from .errors import NativeError, RouteError
+from .errors import ClientGone, ConfigError, NativeError, RouteError
+from .extension import Extension
 from .limits import Limits
 from .loop import Loop, thread_loop
+from .options import AppOptions
 from .request import Request
 from .response import Response
 from .route import PATTERN_RULES, Handler, Route
+
+ErrorHandler = Callable[[BaseException, Response | None, Request | None], object]
+Hook = Callable[[], object]
+Wrapper = Callable[[Handler], Handler]
 
 logger = logging.getLogger("socketify_mw")
 
@@ -65,15 +73,49 @@ class App:
     """
 
     def __init__(
-        self, *, limits: Limits | None = None, half_close: bool = False
+        self,
+        options: AppOptions | None = None,
+        request_response_factory_max_items: int = 0,
+        websocket_factory_max_items: int = 0,
+        task_factory_max_items: int = 100_000,
+        lifespan: bool = True,
+        idle_relaxation_time: float = 0.01,
+        *,
+        limits: Limits | None = None,
+        half_close: bool = False,
     ) -> None:
+        if options is not None:
+            raise ConfigError(
+                "encryption is not supported yet: leave `options` out, and put a proxy "
+                "that speaks TLS in front of the app"
+            )
+        tuning = (
+            request_response_factory_max_items,
+            websocket_factory_max_items,
+            task_factory_max_items,
+            idle_relaxation_time,
+        )
+        if tuning != (0, 0, 100_000, 0.01):
+            logger.debug("the App's tuning arguments have no effect: none is needed")
         self._loop = thread_loop()
         self._server = self._loop.new_server(limits or Limits(), half_close)
-        self._methods: set[str] = set()  # that any route has
+        self._lifespan = lifespan
         self._is_closing = False
         self._is_listening = False
         self._grace = GRACE
-        self._server.miss(self._loop.add_route(Route(self, "ANY", "*", _miss)))
+        self._methods: set[str] = set()  # that any route has
+        self._routes: list[Route] = []
+        self._json: Any = json
+        self._template: Any = None
+        self._error_handler: ErrorHandler | None = None
+        self._start_hooks: list[Hook] = []
+        self._shutdown_hooks: list[Hook] = []
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._wrappers: list[Wrapper] = []
+        self._extensions = Extension(), Extension()
+        self._miss_route = Route(self, "ANY", "*", _miss)
+        self._routes.append(self._miss_route)
+        self._server.miss(self._loop.add_route(self._miss_route))
 
     # ---- routes ----
 
@@ -151,7 +193,168 @@ class App:
         if max_body != "default":
             self._server.max_body(token, max_body)
         self._methods.add(method)
+        self._routes.append(route)
+        self._compose(route)
         return self
+
+    def not_found(self, handler: Handler) -> Handler:
+        """Call `handler` for requests that no route matches; a decorator."""
+        route = Route(self, "ANY", "*", handler)
+        self._miss_route.function = route.function
+        self._compose(self._miss_route)
+        return handler
+
+    def _compose(self, route: Route) -> None:
+        """Build what the loop calls: the route's function, in the app's wrappers."""
+        route.handler = route.function
+        for wrap in self._wrappers:
+            route.handler = wrap(route.handler)
+
+    def _wrap(self, wrapper: Wrapper) -> None:
+        """Have a wrapper around all routes, those to come and that for 404, too."""
+        self._wrappers.append(wrapper)
+        for route in self._routes:
+            self._compose(route)
+
+    # ---- what handlers find ----
+
+    def json_serializer(self, module: Any) -> None:
+        """Let `module.dumps` (to text or bytes) and `module.loads` replace json's."""
+        for name in ("dumps", "loads"):
+            if not callable(getattr(module, name, None)):
+                raise ConfigError(f"the serializer {module!r} has no {name}()")
+        self._json = module
+
+    def template(self, engine: Any) -> None:
+        """Let `engine.render(...)` make the HTML for `res.render(...)`."""
+        if not callable(getattr(engine, "render", None)):
+            raise ConfigError(f"the template engine {engine!r} has no render()")
+        self._template = engine
+
+    def _render(self, arguments: tuple[Any, ...], names: dict[str, Any]) -> str | bytes:
+        if self._template is None:
+            raise RuntimeError("the app has no template engine: see App.template")
+        html: str | bytes = self._template.render(*arguments, **names)
+        return html
+
+    def register(self, extension: Callable[..., object]) -> None:
+        """Let `extension(request, response, ws)` add methods and properties.
+
+        Each of the three has `.method` (a decorator) and `.property(name, default)`.
+        What is added to `ws` is for websockets, which there are none of yet.
+        """
+        request, response = self._extensions
+        is_first = not (request.members or response.members)
+        extension(request, response, Extension())
+        self._request_class = request.apply(Request)
+        self._response_class = response.apply(Response)
+        if is_first:
+            self._wrap(self._extended)
+
+    def _extended(self, handler: Handler) -> Handler:
+        def extended(res: Response, req: Request) -> object:
+            res.__class__ = self._response_class
+            req.__class__ = self._request_class
+            return handler(res, req)
+
+        return extended
+
+    # ---- errors ----
+
+    def on_error(self, handler: ErrorHandler) -> ErrorHandler:
+        """Call `handler(error, res, req)` when a handler raises; a decorator.
+
+        It may answer; else the answer is 500. `req` is None for an error outside of
+        any request.
+        """
+        self._error_handler = _called(handler, "on_error")
+        return handler
+
+    def set_error_handler(self, handler: ErrorHandler | None) -> None:
+        """Set the handler of `on_error`, or take it away."""
+        self._error_handler = handler and _called(handler, "set_error_handler")
+
+    def _fail(
+        self, error: BaseException, response: Response | None, request: Request | None
+    ) -> None:
+        """Let the error handler answer, or answer 500."""
+        where: object = self if response is None else response._route
+        if response is not None and response.has_responded():
+            logger.error("%s raised after it had answered", where, exc_info=error)
+            return
+        if response is not None:
+            response._unclaim()  # what it was waiting for does not count any more
+        if self._error_handler is None:
+            logger.error("%s raised", where, exc_info=error)
+        else:
+            try:
+                result = self._error_handler(error, response, request)
+            except Exception as second:
+                logger.error("%s: its error handler raised", where, exc_info=second)
+            else:
+                if inspect.iscoroutine(result):
+                    self.run_async(result, response)
+        if response is not None and response._is_left():
+            response._fail()
+
+    def run_async(
+        self,
+        coroutine: Coroutine[Any, Any, Any],
+        response: Response | None = None,
+    ) -> "asyncio.Task[Any]":
+        """Start a coroutine. What it raises goes to the error handler.
+
+        response: keep it open; the coroutine may answer.
+        """
+        if response is not None and not response.has_responded():
+            response._claim(can_answer=True)
+        task = self._loop.create_task(coroutine)
+        self._tasks.add(task)  # or it might be collected before its end
+        task.add_done_callback(lambda done: self._finished(done, response))
+        return task
+
+    def _finished(self, task: "asyncio.Task[Any]", response: Response | None) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, ClientGone):
+            logger.debug("the client left while %r ran", task)
+        elif error is not None:
+            claim = response._find_claim() if response is not None else None
+            self._fail(error, response, claim.request if claim is not None else None)
+
+    # ---- start and end ----
+
+    def on_start(self, hook: Hook) -> Hook:
+        """Call `hook()` when `run` begins, before any request; a decorator.
+
+        It may be a coroutine function. Several run one after another.
+        """
+        self._start_hooks.append(_called(hook, "on_start"))
+        return hook
+
+    def on_shutdown(self, hook: Hook) -> Hook:
+        """Call `hook()` when `run` ends, whatever ended it; a decorator.
+
+        It may be a coroutine function. Several run one after another; what one raises
+        is logged, and the next one runs.
+        """
+        self._shutdown_hooks.append(_called(hook, "on_shutdown"))
+        return hook
+
+    def _run_start_hooks(self) -> None:
+        for hook in self._start_hooks if self._lifespan else ():
+            result = hook()
+            if inspect.isawaitable(result):
+                self._loop.run_until_complete(_wait(result))
+
+    def _run_shutdown_hooks(self) -> None:
+        for hook in self._shutdown_hooks if self._lifespan else ():
+            try:
+                result = hook()
+                if inspect.isawaitable(result):
+                    self._loop.run_until_complete(_wait(result))
+            except Exception:
+                logger.exception("a shutdown hook, %r, raised", hook)
 
     # ---- serving ----
 
@@ -228,8 +431,15 @@ class App:
             raise OSError(error.errno, error.strerror, text) from None
         return ListenConfig(0, None, text)
 
-    def run(self, *, switch_interval: float | None = SWITCH_INTERVAL) -> None:
+    def run(
+        self,
+        *,
+        switch_interval: float | None = SWITCH_INTERVAL,
+        grace: float = GRACE,
+    ) -> None:
         """Serve until SIGINT, SIGTERM or `close()`, which close the app for good.
+
+        What is in flight is answered then; a second signal ends at once.
 
         switch_interval: seconds after which a computing thread must give up the GIL
             (`sys.setswitchinterval`, so it holds for the whole process); it is set
@@ -240,6 +450,7 @@ class App:
         then it may be called again, and goes on where it was.
         """
         self._check_open()
+        self._grace = grace
         loop = self._loop
         if loop.is_running() or asyncio._get_running_loop() is not None:
             raise RuntimeError(
@@ -250,14 +461,26 @@ class App:
             logger.warning("the app runs without listening: call listen() before run()")
         with _signals(loop, self.close), _interval(switch_interval):
             try:
+                self._run_start_hooks()
                 loop.run_forever()
                 if self._is_closing:
                     loop.run_until_complete(self._finish())
             finally:
                 if not loop.is_closed():
                     loop.turns.finish()
+                    self._run_shutdown_hooks()
 
-    def close(self) -> None:
+    @property
+    def loop(self) -> Loop:
+        """The event loop that the apps of this thread share."""
+        return self._loop
+
+    def dispose(self) -> None:
+        """Close the app, without waiting for clients."""
+        self.close()
+        self._grace = 0.0
+
+    def close(self) -> Self:
         """Stop listening, answer what is in flight, and end `run`; from any thread.
 
         A second call does not wait for slow clients any longer.
@@ -270,6 +493,7 @@ class App:
             self._is_closing = True
             self._server.stop()
             self._loop.stop()
+        return self
 
     def _check_open(self) -> None:
         if self._is_closing:
@@ -324,8 +548,21 @@ def _allowed(req: Request) -> list[str]:
     return found
 
 
+_C = TypeVar("_C", bound=Callable[..., object])
+
+
+def _called(function: _C, name: str) -> _C:
+    if not callable(function):
+        raise TypeError(f"{name} was given {function!r}, which is not callable")
+    return function
+
+
+async def _wait(awaitable: Any) -> None:
+    await awaitable
+
+
 @contextmanager
-def _signals(loop: Loop, stop: Callable[[], None]) -> Iterator[None]:
+def _signals(loop: Loop, stop: Callable[[], object]) -> Iterator[None]:
     """Let SIGINT and SIGTERM call `stop`; impossible, and left out, in a thread."""
     if threading.current_thread() is not threading.main_thread():
         yield

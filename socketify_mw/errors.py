@@ -13,8 +13,16 @@ class NativeError(SocketifyError):
         self.code = code
 
 
+class ConfigError(SocketifyError, ValueError):
+    """An option cannot be used; the message names it and the cure."""
+
+
 class RouteError(SocketifyError, ValueError):
     """A route cannot be registered; the message names the pattern and the cure."""
+
+
+class ClientGone(SocketifyError, ConnectionError):
+    """The client has gone, or was refused, while something waited for it."""
 
 
 class RequestExpired(SocketifyError, RuntimeError):

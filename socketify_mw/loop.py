@@ -14,9 +14,9 @@ import os
 import selectors
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ._binding import (
     EGONE,
@@ -33,13 +33,16 @@ from ._binding import (
     NativeServer,
     check,
 )
+from .claim import Claim
 from .errors import NativeError
 from .limits import Limits
 from .request import Request
-from .response import _DONE, Claim, Response
+from .response import _DONE, _GONE, Response
 
 if TYPE_CHECKING:
     from .route import Route
+
+_T = TypeVar("_T")
 
 logger = logging.getLogger("socketify_mw")
 
@@ -51,6 +54,12 @@ _BATCH_SECONDS = 0.001
 _MOST_REQUESTS = 256
 _CHEAP = _BATCH_SECONDS / _MOST_REQUESTS  # seconds a request that allow full batches
 _DECAY = 1 - 1 / 64
+
+# Handlers that keep everybody waiting for longer are named in the log.
+_BLOCKING_SECONDS = 0.1
+
+# Bytes that one segment may leave in the outbox before they are sent.
+_MOST_WAITING = 256 * 1024
 
 _SCATTERED = 1  # in the shared words
 _COUNT = 0
@@ -80,6 +89,7 @@ class TurnSelector(selectors.BaseSelector):
         self.is_abandoned = False
         self._loop: Loop | None = None
         self._outbox = b""  # handed to C, and not known to be taken
+        self._waiting = 0  # bytes of parts that were written since the last flush
         self._batch: Iterator[int] | None = None  # what is left of an unfinished walk
         # What an exception has met: exchange, token, and the response if there was one.
         self._interrupted: tuple[int, int, Response | None] | None = None
@@ -168,8 +178,10 @@ class TurnSelector(selectors.BaseSelector):
     def _walk(self, count: int, ready: list[tuple[selectors.SelectorKey, int]]) -> None:
         """Serve a batch, or what is left of one (whose `count` may be 0)."""
         batch = self._batch
+        records: list[int] = []
         if batch is None:
-            batch = self._batch = iter(self.native.records(count))
+            records = self.native.records(count)
+            batch = self._batch = iter(records)
             self._held.clear()
         self.native.shared[_COUNT] = 0  # from here on `_batch` knows what is left
         started = perf_counter()
@@ -182,6 +194,8 @@ class TurnSelector(selectors.BaseSelector):
             self.is_walking = False
         self._batch = None
         spent = perf_counter() - started
+        if spent > _BLOCKING_SECONDS and count:
+            self._tell_of_blocking(spent, records[1::3])
         if count and (spent > _CHEAP * count or self._limit != _MOST_REQUESTS):
             self._adapt(spent, count)
 
@@ -205,24 +219,34 @@ class TurnSelector(selectors.BaseSelector):
                 response._exchange = exchange
                 response._outbox = self
                 response._head = None
+                response._route = route = routes[token]
                 request = Request()
                 request._view = self
                 request._turn = turn
                 request._base = base
-                request._route = route = routes[token]
+                request._route = route
                 try:
                     result = route.handler(response, request)
-                except Exception:
-                    self._fail(response, route)
+                except Exception as error:
+                    route.app._fail(error, response, request)
                     continue
                 if response._head is not _DONE:
-                    self._unanswered(response, route, result)
+                    self._unanswered(response, request, result)
         except BaseException:
             # KeyboardInterrupt, SystemExit: the next select answers the request that it
             # met, and goes on with those behind it in `_batch`. Nothing is done here
             # that a second exception could cut short.
             self._interrupted = (exchange, token, response)
             raise
+
+    def _tell_of_blocking(self, seconds: float, tokens: list[int]) -> None:
+        routes = {str(self.routes[token]) for token in tokens if token >= FIRST_TOKEN}
+        logger.warning(
+            "everybody waited %.0f ms for handlers: %s. Work that long belongs into a "
+            "thread or a process",
+            seconds * 1000,
+            "; ".join(sorted(routes)[:3]) or "of requests before",
+        )
 
     def _adapt(self, spent: float, count: int) -> None:
         """Name the size of the next batch after one of `count` records."""
@@ -241,33 +265,38 @@ class TurnSelector(selectors.BaseSelector):
             key = self._keys.get(id)
             if key is not None:
                 ready.append((key, base & key.events))
-        elif token == EVENT_WRITABLE:
+        elif token == EVENT_WRITABLE and id in self.bodies:
             self.send_body(id)
-        elif token == EVENT_DATA:
+        elif token in (EVENT_DATA, EVENT_WRITABLE):
             claim = self.claims.get(id & SLOT_MASK)
-            if claim is not None and claim.exchange == id:
+            if claim is None or claim.exchange != id:
+                return  # it is about one that was answered
+            if token == EVENT_DATA:
                 self._give(claim, base)
+            else:
+                claim.writable()
         else:
             # The connection has gone. `id` is the first exchange that C took for open:
             # its answer may have met the end, and the claim be that of one behind it.
             self.bodies.pop(id, None)
             if (claim := self.claims.get(id & SLOT_MASK)) is not None:
-                self._abort(claim)
+                claim.response._leave()
+                claim.abort()
 
-    def _fail(self, response: Response, route: "Route") -> None:
-        if response._head is _DONE:
-            logger.exception("%s raised after it had answered", route)
-        else:
-            logger.exception("%s raised", route)
-            response._fail()
-
-    def _unanswered(self, response: Response, route: "Route", result: object) -> None:
-        claim = self.claims.get(response._exchange & SLOT_MASK)
-        if claim is not None and claim.response is response:
-            claim.route = route
+    def _unanswered(self, response: Response, request: Request, result: object) -> None:
+        route = response._route
+        claim = response._find_claim()
+        if claim is not None and claim.can_answer:
+            claim.has_returned = True
+            claim.request = request
             self.read(claim)
             if response._head is not _DONE:
                 self.hold(response._exchange)
+            return
+        if response._head is _GONE:
+            return
+        if request.get_yield():
+            self._hand_on(response, request)
             return
         if inspect.iscoroutine(result):
             result.close()  # or Python would warn that it was never awaited
@@ -279,38 +308,73 @@ class TurnSelector(selectors.BaseSelector):
     # ---- responses that come later ----
 
     def read(self, claim: Claim) -> None:
-        """Ask for the request's body if a handler is there for it."""
-        if claim.is_reading or not claim.on_data:
+        """Ask for the request's body if somebody is there for it."""
+        if claim.is_reading or not (claim.on_data or claim.chunks is not None):
             return
         claim.is_reading = True
+        piece = self._ask(self.native.read, claim.exchange, True)
+        if piece:
+            self._give(claim, piece)
+
+    def _give(self, claim: Claim, piece: int) -> None:
+        data = self.arena[piece >> 32 : piece & PIECE_END]
+        claim.give(data, bool(piece & PIECE_LAST))
+
+    def pause(self, exchange: int) -> None:
+        """Take no more of a request's body for now."""
+        self._ask(self.native.read, exchange, False)
+
+    def backlog(self, exchange: int) -> int:
+        """Return the bytes of an answer that wait here; 0 for none, or gone."""
+        self.flush()
+        return self._ask(self.native.backlog, exchange) or 0
+
+    def send_part(self, exchange: int, data: bytes, left: int) -> int | None:
+        """Send a part of an announced body, which begins `left` bytes before its end.
+
+        Returns the bytes of the body that are left, or None when the peer has gone.
+        """
+        self.flush()
+        return self._ask(self.native.send, exchange, data, left)
+
+    def close_connection(self, exchange: int) -> None:
+        """Close the connection of an exchange at once; what waits is sent before."""
+        self.flush()
+        self._ask(self.native.close_connection, exchange)
+
+    def peer(self, exchange: int) -> tuple[bytes, int]:
+        """Return the client's address and port; none when it has gone."""
         try:
-            piece = self.native.read(claim.exchange)
+            return self.native.peer(exchange)
+        except (NativeError, OSError):
+            return b"", 0
+
+    def add_bytes(self, count: int) -> None:
+        """Note bytes in the outbox; a segment that writes much is sent in between."""
+        self._waiting += count
+        if self._waiting > _MOST_WAITING:
+            self.flush()
+
+    def _ask(self, function: Callable[..., _T], *arguments: object) -> _T | None:
+        """Call into C about an exchange; None when that has gone."""
+        try:
+            return function(*arguments)
         except NativeError as error:
             if error.code != EGONE:
                 raise
-        else:
-            if piece:
-                self._give(claim, piece)
+            return None
 
-    def _give(self, claim: Claim, piece: int) -> None:
-        """Give a piece of a body to the handlers for it."""
-        data = self.arena[piece >> 32 : piece & PIECE_END]
-        self._call(claim, claim.on_data, data, bool(piece & PIECE_LAST))
-
-    def _abort(self, claim: Claim) -> None:
-        """Tell the handlers that there is nobody to answer any more."""
-        claim.response._leave()
-        self._call(claim, claim.on_aborted)
-
-    def _call(
-        self, claim: Claim, handlers: list[Callable[..., object]], *arguments: object
-    ) -> None:
-        for handler in handlers:
-            try:
-                handler(claim.response, *arguments)
-            except Exception:
-                assert claim.route is not None
-                self._fail(claim.response, claim.route)
+    def _hand_on(self, response: Response, request: Request) -> None:
+        """Let the next route that matches answer."""
+        route = request._next_route(self.routes)
+        response._route = route
+        try:
+            result = route.handler(response, request)
+        except Exception as error:
+            route.app._fail(error, response, request)
+            return
+        if response._head is not _DONE:
+            self._unanswered(response, request, result)
 
     def _settle(self) -> None:
         """Leave nothing half done for the record that an exception has met.
@@ -362,7 +426,7 @@ class TurnSelector(selectors.BaseSelector):
         if body is None:
             return
         try:
-            left = self.native.send(exchange, body)
+            left = self.native.send(exchange, body, len(body))
         except NativeError as error:
             if error.code != EGONE:
                 raise
@@ -377,6 +441,7 @@ class TurnSelector(selectors.BaseSelector):
         """Scatter the outbox now."""
         self.native.flush(self._take_outbox())
         self._outbox = b""
+        self._waiting = 0
 
     def finish(self) -> None:
         """Send what an exception has left behind, for nobody may select again."""
@@ -482,6 +547,27 @@ class Loop(asyncio.SelectorEventLoop):
         self.turns.attach(self)
         self._thread = threading.get_ident()
         _loops.add(self)
+
+    # ---- what socketify's loop has ----
+
+    def set_timeout(
+        self, timeout: float, callback: Callable[..., object], *arguments: Any
+    ) -> asyncio.TimerHandle:
+        """Call `callback(*arguments)` in `timeout` milliseconds."""
+        return self.call_later(timeout / 1000, callback, *arguments)
+
+    def ensure_future(self, awaitable: Any) -> "asyncio.Future[Any]":
+        """Return a future of something that can be awaited."""
+        future: asyncio.Future[Any] = asyncio.ensure_future(awaitable, loop=self)
+        return future
+
+    def create_background_task(
+        self, function: Callable[[], Coroutine[Any, Any, Any]]
+    ) -> None:
+        """Start `function()`, a coroutine, in the loop's next round."""
+        self.call_soon(lambda: self.ensure_future(function()))
+
+    # ---- for apps ----
 
     def add_route(self, route: "Route") -> int:
         """Return the token under which requests for a route will come."""

@@ -4,8 +4,9 @@ The bytes stay where C read them. Each reader checks that the turn is still the 
 `preserve()` copies them out, once, for whoever needs them later.
 """
 
+from array import array
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import parse_qs, unquote, unquote_plus
 
 from ._binding import (
@@ -103,7 +104,20 @@ class Headers(dict[str, str]):
 class Request:
     """One request. Made by the loop, which sets the slots; see `Loop`."""
 
-    __slots__ = ("_base", "_route", "_turn", "_view")
+    __slots__ = (
+        "_base",
+        "_extra",
+        "_route",
+        "_skipped",
+        "_turn",
+        "_view",
+        "_yields",
+    )
+
+    # These are unset until they are needed.
+    _yields: bool
+    _skipped: int  # matching routes that handed the request on
+    _extra: dict[str, Any]  # of extensions
 
     _view: View
     _turn: int
@@ -260,6 +274,41 @@ class Request:
             return None
         text = view.arena[start : words[place + 1]].decode()  # ASCII
         return unquote(text) if "%" in text else text
+
+    def set_yield(self, has_yield: bool) -> None:
+        """Hand the request on: when the handler returns, the next route that matches
+        gets it, with the same response. When there is none it is 404.
+        """
+        self._yields = bool(has_yield)
+
+    def get_yield(self) -> bool:
+        """Return what `set_yield` was given last."""
+        return getattr(self, "_yields", False)
+
+    def _next_route(self, routes: "Sequence[Route]") -> "Route":
+        """Go on to the next route that matches, and return it.
+
+        The request is preserved before: parameters of its own need words of its own.
+        """
+        self.preserve()
+        view = self._view
+        assert type(view) is _Preserved
+        skip = getattr(self, "_skipped", 0) + 1
+        self._skipped = skip
+        self._yields = False
+        server = self._route.app._server
+        path = self.get_url()
+        token, places = server.match(self.get_method(), path, skip)
+        words = array("I", view.words)
+        start = words[W_PATH]
+        count = 0
+        for i, place in enumerate(places):
+            words[W_PARAM + i] = place + start if place else 0
+            count += i % 2 == 0 and place > 0
+        words[W_PARAMS] = count
+        view.words = words
+        self._route = routes[token] if token else self._route.app._miss_route
+        return self._route
 
     def is_ancient(self) -> bool:
         """Whether the client speaks HTTP/1.0."""

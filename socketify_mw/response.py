@@ -4,28 +4,31 @@
 the outbox, from which the next turn sends it. Plain answers go through both at once.
 """
 
-import json
-import re
-from collections.abc import Callable
-from http import HTTPStatus
+import asyncio
+import io
+import socket
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from inspect import iscoroutine, iscoroutinefunction
 from struct import Struct
-from typing import TYPE_CHECKING, Final, Protocol, Self
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeVar
+from urllib.parse import parse_qs, quote
 
 from ._binding import (
     OUT_AGAIN,
     OUT_CLOSE,
+    OUT_LAST,
     OUT_MORE,
-    OUT_NO_DATE,
-    OUT_REASON,
+    OUT_STREAM,
     OUT_TEXT,
     SLOT_MASK,
 )
+from .claim import AbortedHandler, Claim, DataHandler, WritableHandler
+from .errors import ClientGone
+from .head import CommitHook, Head, cookie_line
 
 if TYPE_CHECKING:
+    from .app import App
     from .route import Route
-
-DataHandler = Callable[["Response", bytes, bool], object]
-AbortedHandler = Callable[["Response"], object]
 
 # Exchange, status, flags, head length, body length: the record of smw.h.
 _pack = Struct("=QHHIQ").pack
@@ -33,103 +36,56 @@ _pack = Struct("=QHHIQ").pack
 # Bodies above this are not joined with others: C takes them piece by piece.
 LARGE = 16 * 1024
 
-_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 5.6.2
 _JSON = b"Content-Type: application/json\r\n"
+
+# In place of a head: the answer was committed, its head and a part of its body were,
+# the server gave its own, or there is nobody left to answer.
+_DONE: Final = Head()
+_OPEN: Final = Head()
+_FAILED: Final = Head()
+_GONE: Final = Head()
+_ENDED: Final = (_DONE, _FAILED)
 
 
 class Outbox(Protocol):
-    """Where answers wait for the next turn."""
+    """Where answers wait for the next turn: the loop's selector."""
 
     parts: list[bytes]
     bodies: dict[int, bytes]
-    claims: "dict[int, Claim]"
+    claims: dict[int, Claim]
 
-    def read(self, claim: "Claim") -> None: ...
     def hold(self, exchange: int) -> None: ...
     def is_held(self, exchange: int) -> bool: ...
     def send_body(self, exchange: int) -> None: ...
-
-
-class Head:
-    """What was said about an answer before its end: status and field lines."""
-
-    __slots__ = ("flags", "has_type", "lines", "reason", "status")
-
-    def __init__(self) -> None:
-        self.status = 200
-        self.reason: bytes | None = None
-        self.lines: list[bytes] = []
-        self.flags = 0
-        self.has_type = False
-
-    def block(self) -> bytes:
-        """Return the field lines in one piece; ValueError when a line breaks out.
-
-        A CR, LF or NUL in a value would let whoever supplied it write fields of his
-        own (RFC 9110 5.5).
-        """
-        lines = self.lines
-        if self.reason is not None:
-            lines = [self.reason + b"\r\n", *lines]
-        block = b"".join(lines)
-        count = len(lines)
-        if block.count(b"\n") != count or block.count(b"\r") != count or b"\0" in block:
-            raise ValueError("a header value or the status has CR, LF or NUL in it")
-        return block
-
-
-class Claim:
-    """What a handler leaves behind when it returns before it has answered."""
-
-    __slots__ = (
-        "exchange",
-        "is_reading",
-        "on_aborted",
-        "on_data",
-        "response",
-        "route",
-    )
-
-    def __init__(self, response: "Response") -> None:
-        self.response = response
-        self.exchange = response._exchange
-        self.route: Route | None = None  # set when the handler has returned
-        self.on_data: list[DataHandler] = []
-        self.on_aborted: list[AbortedHandler] = []
-        self.is_reading = False
-
-
-# In place of a head: the answer was committed, the server gave its own, or there is
-# nobody left to answer.
-_DONE: Final = Head()
-_FAILED: Final = Head()
-_GONE: Final = Head()
+    def send_part(self, exchange: int, data: bytes, left: int) -> int | None: ...
+    def read(self, claim: Claim) -> None: ...
+    def pause(self, exchange: int) -> None: ...
+    def backlog(self, exchange: int) -> int: ...
+    def peer(self, exchange: int) -> tuple[bytes, int]: ...
+    def close_connection(self, exchange: int) -> None: ...
+    def add_bytes(self, count: int) -> None: ...
 
 
 class Response:
     """The answer to one request. Made by the loop, which sets the slots; see `Loop`.
 
     Its methods can be chained. Status and fields may be given in any order until
-    `end`.
+    `end`, or the first `write`. When the client has gone, what is said is ignored.
     """
 
-    __slots__ = ("_exchange", "_head", "_outbox")
+    __slots__ = ("_exchange", "_extra", "_head", "_outbox", "_route")
 
     _exchange: int
     _outbox: Outbox
+    _route: "Route"
     _head: Head | None  # None: nothing said yet
+    _extra: dict[str, Any]  # of extensions; unset: none
+
+    # ---- the head ----
 
     def write_status(self, status_or_status_text: int | str | bytes) -> Self:
         """Set the status: a number from 200 to 999, or text such as "404 Not Found"."""
-        head = self._open_head()
-        if isinstance(status_or_status_text, int):
-            number, reason = int(status_or_status_text), None
-        else:
-            number, reason = _parse_status(status_or_status_text)
-        if not 200 <= number <= 999:
-            raise ValueError(f"{number} is not the status of a final answer")
-        head.status = number
-        head.reason = reason
+        self._open_head().set_status(status_or_status_text)
         return self
 
     def write_header(self, key: str | bytes, value: object) -> Self:
@@ -138,86 +94,31 @@ class Response:
         Text is sent as latin-1. `Content-Length`, `Transfer-Encoding` and `Connection`
         belong to the server: they are left out, but that `Connection: close` closes.
         """
-        head = self._open_head()
-        name = _field_name(key)
-        data = _to_latin1(value)
-        lower = name.lower()
-        if lower in _OWN_FIELDS:
-            if lower == b"connection" and data.strip().lower() == b"close":
-                head.flags |= OUT_CLOSE
-            return self
-        if lower == b"content-type":
-            head.has_type = True
-        elif lower == b"date":
-            head.flags |= OUT_NO_DATE
-        head.lines.append(b"%b: %b\r\n" % (name, data))
+        self._open_head().add(key, value)
         return self
 
-    @property
-    def aborted(self) -> bool:
-        """Whether the client is known to have gone. What is said then is ignored.
+    def set_cookie(
+        self, name: str, value: object, options: Mapping[str, Any] | None = None
+    ) -> Self:
+        """Add a cookie, with a `Set-Cookie` line of its own (RFC 6265 4.1).
 
-        It is known of responses that asked for it, by `on_aborted` or `on_data`.
+        The value is percent-encoded as UTF-8; `Request.get_cookie` decodes it.
+        options: `expires` (datetime or text), `max_age` (seconds), `domain`, `path`,
+        `secure`, `httponly`, `partitioned` (True), `samesite` ("Strict", "Lax",
+        "None"). Raises ValueError for others, and for what cannot be sent.
         """
-        return self._head is _GONE
-
-    def on_data(self, handler: DataHandler) -> Self:
-        """Call `handler(res, chunk, is_end)` with the request's body as it comes.
-
-        The calls begin when the route's handler has returned; the response stays open
-        then. A request without a body gives one call, with b"" and True. A body that
-        nobody asks for stays with the client.
-        """
-        if not callable(handler):
-            raise TypeError(f"the handler of on_data, {handler!r}, is not callable")
-        claim = self._claim()
-        if claim is not None:
-            claim.on_data.append(handler)
-            if claim.route is not None:
-                self._outbox.read(claim)
+        self._open_head().add(b"Set-Cookie", cookie_line(name, value, options))
         return self
 
-    def on_aborted(self, handler: AbortedHandler) -> Self:
-        """Call `handler(res)` when the client has gone, or took too long.
-
-        The response may be ended later, after the route's handler has returned.
-        """
-        if not callable(handler):
-            raise TypeError(f"the handler of on_aborted, {handler!r}, is not callable")
-        claim = self._claim()
-        if claim is not None:
-            claim.on_aborted.append(handler)
-        return self
-
-    def _claim(self) -> Claim | None:
-        """Keep the exchange open; None when there is nobody to answer."""
-        self._open_head()
-        if self._head is _GONE:
-            return None
-        claims = self._outbox.claims
-        slot = self._exchange & SLOT_MASK
-        claim = claims.get(slot)
-        if claim is None or claim.response is not self:
-            claim = claims[slot] = Claim(self)
-        return claim
-
-    def _leave(self) -> None:
-        """There is nobody to answer any more."""
-        self._unclaim()
-        self._head = _GONE
-
-    def _unclaim(self) -> None:
-        claims = self._outbox.claims
-        slot = self._exchange & SLOT_MASK
-        if slot in claims and claims[slot].response is self:
-            del claims[slot]
+    # ---- the answer as a whole ----
 
     def end(self, message: object = None, end_connection: bool = False) -> Self:
         """Answer with `message`, and close the connection if `end_connection`.
 
         str is sent as UTF-8 with `text/plain; charset=utf-8` unless a type was set,
         bytes as they are, None as no body, anything else as JSON (TypeError when it
-        cannot be serialised). After the first end, another is an error (RuntimeError).
+        cannot be serialised). After `write` it is the last part of the stream. After
+        the first end, another is an error (RuntimeError).
         """
         if self._head is None and not end_connection:
             if type(message) is str:
@@ -241,17 +142,348 @@ class Response:
     # Every turn is corked: there is nothing to do for it.
     cork_end = end
 
+    def end_without_body(self, end_connection: bool = False) -> Self:
+        """Answer with status and fields alone."""
+        return self.end(None, end_connection)
+
+    def send(
+        self,
+        message: object = b"",
+        content_type: str | bytes | None = None,
+        status: int | str | bytes | None = None,
+        headers: "Headers | None" = None,
+        end_connection: bool = False,
+    ) -> Self:
+        """Answer with all that is given, in one call; see `end`.
+
+        content_type: None for what `end` makes of the message.
+        status: None for 200, or what was written before.
+        headers: pairs of name and value, or a mapping.
+        """
+        if status is not None:
+            self.write_status(status)
+        pairs = headers.items() if isinstance(headers, Mapping) else headers or ()
+        for name, value in pairs:
+            self.write_header(name, value)
+        if content_type is not None:
+            self.write_header(b"Content-Type", content_type)
+        return self.end(message, end_connection)
+
+    cork_send = send
+
+    def redirect(self, location: str, status_code: int = 302) -> Self:
+        """Send the client to another address, percent-encoded where it must be."""
+        self.write_status(status_code)
+        self.write_header(b"Location", quote(location, safe=_URL_SAFE))
+        return self.end()
+
+    def render(self, *arguments: Any, **names: Any) -> Self:
+        """Answer with the HTML that the app's template engine makes of the arguments.
+
+        Raises RuntimeError when the app has none; see `App.template`.
+        """
+        html = self.app._render(arguments, names)
+        if not self._open_head().has_type:
+            self.write_header(b"Content-Type", b"text/html; charset=utf-8")
+        return self.end(html)
+
+    def cork(self, callback: Callable[[Self], object]) -> Self:
+        """Call `callback(res)`. What it says leaves in one write, as it does anyway.
+
+        Raises TypeError for a coroutine function, for it would say it later.
+        """
+        if iscoroutinefunction(callback):
+            raise TypeError("cork calls plain functions: all is corked anyway")
+        callback(self)
+        return self
+
+    # ---- the answer in parts ----
+
+    def write(self, message: object) -> Self:
+        """Send a part of the body; the first one commits status and fields.
+
+        The length of the whole need not be known. `message` as in `end`; nothing is
+        sent for an empty one. `end` ends it.
+        """
+        if self._head is _GONE:
+            return self
+        if self._head is _OPEN:
+            data = self._encode(Head(), message)
+            if data:
+                self._put(_pack(self._exchange, 0, 0, 0, len(data)), data)
+            return self
+        head = self._open_head()
+        data = self._encode(head, message)
+        self._run_hooks(head, None)
+        self._claim()
+        block = head.block()
+        flags = head.flags | OUT_STREAM
+        record = _pack(self._exchange, head.status, flags, len(block), len(data))
+        self._put(record, block, data)
+        self._head = _OPEN
+        return self
+
+    def drain(self) -> "asyncio.Future[None]":
+        """Return a future that is done when what was written has left the server.
+
+        Raises ClientGone in whoever awaits it when the client has gone.
+        """
+        future: asyncio.Future[None] = self.app.loop.create_future()
+        claim = self._claim(can_answer=True)
+        if claim is None:
+            future.set_exception(ClientGone("the client has gone"))
+        elif self._outbox.backlog(self._exchange):
+            claim.writers.append(future)
+        else:
+            future.set_result(None)
+        return future
+
+    def try_end(
+        self, message: object, total_size: int, end_connection: bool = False
+    ) -> tuple[bool, bool]:
+        """Send as much of `message` as goes without waiting, of a body of `total_size`.
+
+        Returns (all of the message was taken, the body is complete). What was not
+        taken is to be offered again in `on_writable`, from `get_write_offset()` on.
+        When the client has gone, it is (False, True).
+        """
+        claim = self._claim(can_answer=True)
+        if claim is None:
+            return False, True
+        data = self._encode(Head(), message)
+        if self._head is _OPEN and claim.total < 0:
+            raise RuntimeError("a stream that write began is ended by end")
+        if self._head is not _OPEN:
+            head = self._open_head()
+            self._run_hooks(head, None)
+            if end_connection:
+                head.flags |= OUT_CLOSE
+            block = head.block()
+            flags = head.flags | OUT_MORE
+            claim.total = total_size
+            self._put(
+                _pack(self._exchange, head.status, flags, len(block), total_size), block
+            )
+            self._head = _OPEN
+        return self._send_part(claim, data)
+
+    def _send_part(self, claim: Claim, data: bytes) -> tuple[bool, bool]:
+        rest = claim.total - claim.offset
+        # What is more than was announced is not sent.
+        left = self._outbox.send_part(self._exchange, data[:rest], rest)
+        taken = len(data)
+        if left is None:  # it has gone, or wants no body: that of HEAD is not sent
+            left = 0
+        else:
+            taken = min(rest - left, taken)
+        claim.offset += taken
+        if left == 0:
+            self._head = _DONE
+            self._unclaim()
+        else:
+            self._outbox.hold(self._exchange)
+        return taken == len(data), left == 0
+
+    def send_chunk(
+        self, buffer: object, total_size: int
+    ) -> "asyncio.Future[tuple[bool, bool]]":
+        """Send all of `buffer` as a part of a body of `total_size`, as room comes.
+
+        Returns a future of (True, the body is complete); (False, True) when the client
+        has gone.
+        """
+        future: asyncio.Future[tuple[bool, bool]] = self.app.loop.create_future()
+        data = self._encode(Head(), buffer)
+        claim = self._claim(can_answer=True)
+        before = claim.offset if claim is not None else 0
+        taken, is_done = self.try_end(data, total_size)
+        if taken or is_done or claim is None:
+            future.set_result((taken, is_done))
+        else:
+            claim.sending = (data[claim.offset - before :], future)
+        return future
+
+    def get_write_offset(self) -> int:
+        """Return how many bytes of a body sent by `try_end` were taken so far."""
+        claim = self._find_claim()
+        return claim.offset if claim is not None else 0
+
+    def write_offset(self, offset: int) -> Self:
+        """Set where the next `try_end` goes on, for bodies sent from their middle."""
+        claim = self._claim()
+        if claim is not None:
+            claim.offset = offset
+        return self
+
+    def on_writable(self, handler: WritableHandler) -> Self:
+        """Call `handler(res, offset)` when there is room for more of the body."""
+        claim = self._claim(can_answer=True)
+        if claim is not None:
+            claim.on_writable = _checked(handler, "on_writable")
+        return self
+
+    # ---- the request's body ----
+
+    def on_data(self, handler: DataHandler) -> Self:
+        """Call `handler(res, chunk, is_end)` with the request's body as it comes.
+
+        The calls begin when the route's handler has returned; the response stays open
+        then. A request without a body gives one call, with b"" and True. A body that
+        nobody asks for stays with the client.
+        """
+        claim = self._claim(can_answer=True)
+        if claim is not None:
+            claim.on_data.append(_checked(handler, "on_data"))
+            if claim.has_returned:
+                self._outbox.read(claim)
+        return self
+
+    async def get_data(self) -> io.BytesIO:
+        """Return the request's whole body; a second call returns it again.
+
+        Raises ClientGone when the client has gone, or sent too much.
+        """
+        return io.BytesIO(await self._body())
+
+    async def get_text(self, encoding: str = "utf-8") -> str:
+        """Return the request's whole body as text; see `get_data`."""
+        return (await self._body()).decode(encoding)
+
+    async def get_json(self) -> Any:
+        """Return the request's whole body, parsed as JSON; see `get_data`."""
+        return self.app._json.loads(await self._body())
+
+    async def get_form_urlencoded(
+        self, encoding: str = "utf-8"
+    ) -> dict[str, list[str]]:
+        """Return the request's whole body, parsed as a form; see `get_data`."""
+        text = (await self._body()).decode(encoding)
+        return parse_qs(text, keep_blank_values=True, encoding=encoding)
+
+    async def _body(self) -> bytes:
+        claim = self._claim(can_answer=True)
+        if claim is None:
+            raise ClientGone("the client has gone")
+        if claim.body is not None:
+            return claim.body
+        if claim.chunks is None:
+            if claim.is_reading:
+                raise RuntimeError("on_data has taken the body already")
+            claim.chunks = []
+        waiter: asyncio.Future[bytes] = self.app.loop.create_future()
+        claim.waiters.append(waiter)
+        self._outbox.read(claim)
+        return await waiter
+
+    def pause(self) -> Self:
+        """Take no more of the request's body until `resume`."""
+        if self._claim(can_answer=True) is not None:
+            self._outbox.pause(self._exchange)
+        return self
+
+    def resume(self) -> Self:
+        """Go on with the request's body."""
+        claim = self._claim(can_answer=True)
+        if claim is not None:
+            claim.is_reading = False
+            self._outbox.read(claim)
+        return self
+
+    def write_continue(self) -> Self:
+        """Do nothing: a client that waits is told to go on when somebody reads."""
+        return self
+
+    # ---- the end of the exchange ----
+
+    @property
+    def aborted(self) -> bool:
+        """Whether the client is known to have gone. What is said then is ignored.
+
+        It is known of responses that stayed open when their handler had returned.
+        """
+        return self._head is _GONE
+
+    def on_aborted(self, handler: AbortedHandler) -> Self:
+        """Call `handler(res)` when the client has gone, or took too long.
+
+        The response may be ended later, after the route's handler has returned.
+        """
+        claim = self._claim(can_answer=True)
+        if claim is not None:
+            claim.on_aborted.append(_checked(handler, "on_aborted"))
+        return self
+
+    def grab_aborted_handler(self) -> Self:
+        """Keep the response open after its handler has returned; see `aborted`."""
+        self._claim(can_answer=True)
+        return self
+
+    def has_responded(self) -> bool:
+        """Return whether the answer was ended."""
+        return self._head in _ENDED
+
+    def close(self) -> Self:
+        """Close the connection at once, whatever was said so far."""
+        if self._head is not _GONE:
+            self._outbox.close_connection(self._exchange)
+        return self
+
+    # ---- what it belongs to ----
+
+    @property
+    def app(self) -> "App":
+        """The application that answers."""
+        return self._route.app
+
+    def run_async(self, coroutine: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
+        """Start a coroutine, which may answer when the handler has returned."""
+        if self._head not in (_DONE, _FAILED, _GONE):
+            self._claim(can_answer=True)
+        return self.app.run_async(coroutine, self)
+
+    def get_remote_address_bytes(self) -> bytes:
+        """Return the client's address: 4 bytes, 16 for IPv6, none for a unix socket."""
+        return self._outbox.peer(self._exchange)[0]
+
+    def get_remote_address(self) -> str:
+        """Return the client's address as text; "" for a unix socket."""
+        address = self.get_remote_address_bytes()
+        if not address:
+            return ""
+        family = socket.AF_INET if len(address) == 4 else socket.AF_INET6
+        return socket.inet_ntop(family, address)
+
+    def get_native_handle(self) -> int:
+        """Return the exchange's id: a number, no pointer."""
+        return self._exchange
+
+    # ---- stash and commit ----
+
+    def _on_commit(self, hook: CommitHook) -> None:
+        """Run a hook before the head is committed; the last one given goes first."""
+        self._open_head().hooks.append(hook)
+
+    def _run_hooks(self, head: Head, body: bytes | None) -> bytes | None:
+        while head.hooks:
+            body = head.hooks.pop()(head, body)
+        return body
+
     def _finish(self, message: object, end_connection: bool) -> Self:
+        if self._head is _OPEN:
+            return self._finish_stream(message, end_connection)
         head = self._open_head()
         if self._head is _GONE:
             return self
         if end_connection:
             head.flags |= OUT_CLOSE
-        self._commit(head, self._stash(head, message))
+        body = self._encode(head, message)
+        if head.hooks:
+            body = self._run_hooks(head, body) or b""
+        self._commit(head, body)
         return self
 
-    def _stash(self, head: Head, message: object) -> bytes:
-        """Turn a message into the bytes of a body, and say its type."""
+    def _encode(self, head: Head, message: object) -> bytes:
+        """Turn a message into bytes, and say its type."""
         if message is None:
             return b""
         if isinstance(message, str):
@@ -260,15 +492,18 @@ class Response:
             return message.encode()
         if isinstance(message, (bytes, bytearray, memoryview)):
             return bytes(message)
-        body = json.dumps(message).encode()
+        if iscoroutine(message):
+            message.close()
+            raise TypeError("a coroutine was given as a message: await it first")
+        body = self.app._json.dumps(message)
         if not head.has_type:
             head.lines.append(_JSON)
-        return body
+        return body.encode() if isinstance(body, str) else bytes(body)
 
     def _commit(self, head: Head, body: bytes) -> None:
         """Hand the answer over. From here on it cannot be changed."""
         block = head.block()
-        flags = head.flags | (0 if head.reason is None else OUT_REASON)
+        flags = head.flags
         outbox = self._outbox
         exchange = self._exchange
         if outbox.is_held(exchange):
@@ -290,13 +525,45 @@ class Response:
         if flags & OUT_CLOSE:
             outbox.hold(exchange)  # RFC 9112 9.6: nothing behind it is processed
 
+    def _finish_stream(self, message: object, end_connection: bool) -> Self:
+        claim = self._find_claim()
+        if claim is not None and claim.total >= 0:
+            raise RuntimeError("a body that try_end began is ended by try_end")
+        flags = OUT_LAST | (OUT_CLOSE if end_connection else 0)
+        data = self._encode(Head(), message)
+        parts = self._outbox.parts
+        parts += (_pack(self._exchange, 0, flags, 0, len(data)), data)
+        self._head = _DONE
+        self._unclaim()
+        if end_connection:
+            self._outbox.hold(self._exchange)
+        return self
+
+    def _put(self, *data: bytes) -> None:
+        parts = self._outbox.parts
+        parts += data
+        self._outbox.add_bytes(sum(map(len, data)))
+
     def _fail(self) -> None:
         """Answer 500 in place of whatever was said so far."""
-        if self._head is _DONE or self._head is _FAILED or self._head is _GONE:
+        head = self._head
+        if head in (_DONE, _FAILED, _GONE):
             return
-        self._head = None
+        if head is _OPEN:  # too late for that: the client is to see that it is cut off
+            self._outbox.close_connection(self._exchange)
+            return
+        fresh = self._head = Head()
+        if head is not None:
+            fresh.hooks = head.hooks
         self.write_status(500).end("Internal Server Error")
         self._head = _FAILED
+
+    def _is_left(self) -> bool:
+        """Whether there is no answer, and nobody left to give it."""
+        claim = self._find_claim()
+        if self._head in (_DONE, _FAILED, _GONE):
+            return False
+        return claim is None or not claim.can_answer
 
     def _open_head(self) -> Head:
         head = self._head
@@ -304,6 +571,8 @@ class Response:
             head = self._head = Head()
         elif head is _GONE:
             return Head()  # for nobody
+        elif head is _OPEN:
+            raise RuntimeError("status and fields were sent with the first part")
         elif head is _DONE:
             raise RuntimeError("this response has been ended already")
         elif head is _FAILED:
@@ -313,43 +582,48 @@ class Response:
             )
         return head
 
+    # ---- claims ----
 
-_OWN_FIELDS = frozenset((b"connection", b"content-length", b"transfer-encoding"))
+    def _find_claim(self) -> Claim | None:
+        claim = self._outbox.claims.get(self._exchange & SLOT_MASK)
+        return claim if claim is not None and claim.response is self else None
 
-_names: dict[str | bytes, bytes] = {}  # that were checked; programs have few
+    def _claim(self, *, can_answer: bool = False) -> Claim | None:
+        """Have the exchange's events told; None when there is nobody to answer.
+
+        can_answer: the response stays open when its handler has returned.
+        """
+        if self._head is _GONE:
+            return None
+        if self._head is not _OPEN:
+            self._open_head()
+        claim = self._find_claim()
+        if claim is None:
+            claim = Claim(self)
+            self._outbox.claims[self._exchange & SLOT_MASK] = claim
+        claim.can_answer = claim.can_answer or can_answer
+        return claim
+
+    def _unclaim(self) -> None:
+        if self._find_claim() is not None:
+            del self._outbox.claims[self._exchange & SLOT_MASK]
+
+    def _leave(self) -> None:
+        """There is nobody to answer any more."""
+        self._head = _GONE
+        self._unclaim()
 
 
-def _field_name(key: str | bytes) -> bytes:
-    name = _names.get(key)
-    if name is None:
-        name = key.encode("latin-1") if isinstance(key, str) else bytes(key)
-        if not _TOKEN.fullmatch(name):
-            raise ValueError(f"{key!r} is not the name of a header field")
-        if len(_names) < 1024:
-            _names[key] = name
-    return name
+Headers = Mapping[str, object] | Iterable[tuple[str | bytes, object]]
+
+# What may stand in a reference as it is (RFC 3986 2), and "%", which begins an escape.
+_URL_SAFE = "%:/?#[]@!$&'()*+,;=~"
 
 
-def _to_latin1(value: object) -> bytes:
-    if isinstance(value, bytes):
-        return value
-    try:
-        return str(value).encode("latin-1")
-    except UnicodeEncodeError:
-        raise ValueError(
-            f"the header value {value!r} has characters outside latin-1: encode it to "
-            "bytes, or percent-encode it"
-        ) from None
+_H = TypeVar("_H", bound=Callable[..., object])
 
 
-def _parse_status(text: str | bytes) -> tuple[int, bytes | None]:
-    data = _to_latin1(text)
-    number, _, reason = data.strip().partition(b" ")
-    if not (number.isdigit() and len(number) == 3):
-        raise ValueError(f"{text!r} does not begin with a status such as 404")
-    status = int(number)
-    try:
-        is_usual = HTTPStatus(status).phrase.encode() == reason
-    except ValueError:
-        is_usual = False
-    return status, None if is_usual or not reason else reason
+def _checked(handler: _H, name: str) -> _H:
+    if not callable(handler):
+        raise TypeError(f"the handler of {name}, {handler!r}, is not callable")
+    return handler

@@ -27,7 +27,7 @@ _PLAIN = "".join(map(chr, range(0x21, 0x7F)))
 class Route:
     """A handler with the method and the pattern that it was registered for."""
 
-    __slots__ = ("app", "handler", "method", "parameters", "pattern")
+    __slots__ = ("app", "function", "handler", "method", "parameters", "pattern")
 
     def __init__(self, app: "App", method: str, pattern: str, handler: Handler) -> None:
         if not isinstance(pattern, str):
@@ -35,14 +35,15 @@ class Route:
         self.app = app
         self.method = method
         self.pattern = quote(pattern, safe=_PLAIN)
-        self.handler = handler
+        self.function = handler
+        self.handler = handler  # what the loop calls: the function, and what is around
         segments = self.pattern.split("/")
         self.parameters = [part[1:] for part in segments if part.startswith(":")]
         self._check_pattern(segments)
         self._check_handler()
 
     def __str__(self) -> str:
-        function = getattr(self.handler, "__qualname__", repr(self.handler))
+        function = getattr(self.function, "__qualname__", repr(self.function))
         return f"{self.method} {self.pattern} ({function})"
 
     def _check_pattern(self, segments: list[str]) -> None:

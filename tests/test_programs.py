@@ -120,7 +120,9 @@ def test_what_is_in_flight_at_the_signal_is_answered(run, tmp_path):
     thread = threading.Thread(target=lambda: answers.append(httpx.get(program.url)))
     thread.start()
     assert program.process.stdout.readline() == "in the handler\n"
-    assert program.stop() == (0, "")
+    status, log = program.stop()
+    assert status == 0
+    assert "everybody waited" in log and "GET / (slow)" in log
     thread.join(10)
     assert answers[0].text == "slow but whole"
 

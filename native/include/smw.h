@@ -276,18 +276,37 @@ int smw_turn(smw_batch *batch, int64_t timeout_ms, uint32_t limit,
 /* Scatter `outbox` now, without a wait. */
 int smw_flush(smw_batch *batch, const char *outbox, size_t length);
 
-/* Go on with a body that was announced with SMW_OUT_MORE. `data` is always the whole
- * body: the core knows where it stopped, so a call that is repeated sends nothing
- * twice. Returns the bytes that are left; while there are any, SMW_EVENT_WRITABLE asks
- * for another call. */
+/* Go on with a body that was announced with SMW_OUT_MORE. `data` begins `left` bytes
+ * before the body's end, at or before the place where the core stopped (with the whole
+ * body, `left` is `length`): it knows that place, so a call that is repeated sends
+ * nothing twice. Returns the bytes that are left; while there are any,
+ * SMW_EVENT_WRITABLE asks for another call. */
 int64_t smw_exchange_send(smw_batch *batch, uint64_t exchange, const char *data,
-                          size_t length);
+                          size_t length, uint64_t left);
 
 /* Ask for the body of a request, or (`wants` false) for no more of it for now. Returns
  * the piece that came with the request, in this turn's arena, or an error: SMW_EGONE.
  * What else there is comes as SMW_EVENT_DATA, until one is the last. A body that nobody
  * asks for stays with the peer, but for its first kilobytes. */
 int64_t smw_exchange_read(smw_batch *batch, uint64_t exchange, bool wants);
+
+/* The other end of an exchange's connection. */
+typedef struct smw_peer {
+    uint8_t address[16];
+    uint32_t length; /* of the address: 4, 16, or 0 for a unix socket */
+    uint32_t port;
+} smw_peer;
+
+/* 0, SMW_EGONE, or -errno when the peer has gone already. */
+int smw_exchange_peer(smw_batch *batch, uint64_t exchange, smw_peer *peer);
+
+/* How many bytes of an exchange's answer wait behind the kernel's own queue; when there
+ * are any, SMW_EVENT_WRITABLE tells that there are none. Or SMW_EGONE. */
+int64_t smw_exchange_backlog(smw_batch *batch, uint64_t exchange);
+
+/* Close the connection of an exchange, whatever was said so far; SMW_EVENT_ABORTED
+ * follows. 0 or SMW_EGONE. */
+int smw_exchange_close(smw_batch *batch, uint64_t exchange);
 
 /* An outbox is a row of: record, head, body. A record is, in native byte order
  * and without padding: u64 exchange, u16 status, u16 flags, u32 head length, u64

@@ -54,9 +54,14 @@ int http_answer(smw_loop *loop, uint64_t exchange, const smw_answer *answer);
 /* The connection of an open exchange, or NULL. */
 conn *http_conn_of(smw_loop *loop, uint64_t exchange);
 
-/* Go on with the whole body `data`, announced by SMW_OUT_MORE, where the last call
- * stopped: the bytes that are left, or an error. */
-int64_t http_send(smw_loop *loop, uint64_t exchange, const char *data, size_t length);
+/* Go on with a body announced by SMW_OUT_MORE where the last call stopped; `data` begins
+ * `left` bytes before its end. The bytes that are left, or an error. */
+int64_t http_send(smw_loop *loop, uint64_t exchange, const char *data, size_t length,
+                  uint64_t left);
+
+/* Bytes of the connection's output that the kernel has not taken; when there are any,
+ * on_writable follows. Or SMW_EGONE. */
+int64_t http_backlog(smw_loop *loop, uint64_t exchange);
 
 /* Have on_data called for the request's body, or no more for now. 0 or SMW_EGONE. */
 int http_read(smw_loop *loop, uint64_t exchange, bool wants);

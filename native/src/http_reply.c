@@ -127,20 +127,32 @@ int http_answer(smw_loop *loop, uint64_t id, const smw_answer *answer)
     return result;
 }
 
-int64_t http_send(smw_loop *loop, uint64_t id, const char *data, size_t length)
+int64_t http_send(smw_loop *loop, uint64_t id, const char *data, size_t length,
+                  uint64_t left)
 {
     http_conn *h = http_conn_find(loop, id);
     if (h == NULL || h->answer_left == 0 || slot_generation(id) != h->first)
         return SMW_EGONE;
-    if (length < h->answer_left) return SMW_ERECORD;
-    const char *rest = data + (length - h->answer_left);
-    size_t left = (size_t)h->answer_left;
-    h->answer_left -= conn_write_some(&h->conn, rest, left, HTTP_HIGH_WATER);
+    if (left < h->answer_left || left < length) return SMW_ERECORD;
+    uint64_t sent = left - h->answer_left; /* of `data`, by calls before this one */
+    if (sent < length) {
+        size_t rest = length - (size_t)sent;
+        h->answer_left -= conn_write_some(&h->conn, data + sent, rest, HTTP_HIGH_WATER);
+    }
     if (conn_is_gone(&h->conn)) return SMW_EGONE;
     h->wants_writable = h->answer_left > 0;
     if (h->answer_left > 0) return (int64_t)h->answer_left;
     complete(h);
     return 0;
+}
+
+int64_t http_backlog(smw_loop *loop, uint64_t id)
+{
+    http_conn *h = http_conn_find(loop, id);
+    if (h == NULL) return SMW_EGONE;
+    size_t waiting = buf_length(&h->conn.out);
+    if (waiting > 0) h->wants_writable = true;
+    return (int64_t)waiting;
 }
 
 void http_reply_refuse(http_conn *h, int status, bool is_head)

@@ -158,6 +158,33 @@ bool net_has_input(int fd)
     return poll(&it, 1, 0) > 0;
 }
 
+static bool is_mapped(const uint8_t *six)
+{
+    static const uint8_t prefix[12] = {[10] = 0xff, [11] = 0xff};
+    return memcmp(six, prefix, sizeof prefix) == 0;
+}
+
+int net_peer(int fd, smw_peer *peer)
+{
+    struct sockaddr_storage found;
+    socklen_t length = sizeof found;
+    if (getpeername(fd, (struct sockaddr *)&found, &length) != 0) return -errno;
+    *peer = (smw_peer){0};
+    if (found.ss_family == AF_INET) {
+        const struct sockaddr_in *four = (struct sockaddr_in *)&found;
+        memcpy(peer->address, &four->sin_addr, 4);
+        peer->length = 4;
+        peer->port = ntohs(four->sin_port);
+    } else if (found.ss_family == AF_INET6) {
+        const struct sockaddr_in6 *six = (struct sockaddr_in6 *)&found;
+        const uint8_t *bytes = (const uint8_t *)&six->sin6_addr;
+        peer->length = is_mapped(bytes) ? 4 : 16;
+        memcpy(peer->address, bytes + 16 - peer->length, peer->length);
+        peer->port = ntohs(six->sin6_port);
+    }
+    return 0;
+}
+
 int net_open_wakeup(int *reader, int *writer)
 {
 #if defined(__linux__)

@@ -27,6 +27,10 @@ int net_accept(int listener);
 /* Whether a read would not have to wait: for input, an end or an error. */
 bool net_has_input(int fd);
 
+/* The other end of a connection; an IPv4 address in IPv6's clothes comes as IPv4 (RFC
+ * 4291 2.5.5.2). 0 or -errno. */
+int net_peer(int fd, smw_peer *peer);
+
 /* Let writes to a peer that has left fail without SIGPIPE; no effect on systems where
  * each send asks for that. 0 or -errno. */
 int net_forbid_signals(int fd);

@@ -5,6 +5,7 @@
 
 #include "http.h"
 #include "loop.h"
+#include "net.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -221,10 +222,29 @@ int64_t smw_exchange_read(smw_batch *batch, uint64_t exchange, bool wants)
     return result != 0 ? result : (int64_t)pack_piece(batch, piece, is_last);
 }
 
-int64_t smw_exchange_send(smw_batch *batch, uint64_t exchange, const char *data,
-                          size_t length)
+int smw_exchange_peer(smw_batch *batch, uint64_t exchange, smw_peer *peer)
 {
-    return http_send(batch->loop, exchange, data, length);
+    conn *c = http_conn_of(batch->loop, exchange);
+    return c == NULL ? SMW_EGONE : net_peer(c->watch.fd, peer);
+}
+
+int64_t smw_exchange_backlog(smw_batch *batch, uint64_t exchange)
+{
+    return http_backlog(batch->loop, exchange);
+}
+
+int smw_exchange_close(smw_batch *batch, uint64_t exchange)
+{
+    conn *c = http_conn_of(batch->loop, exchange);
+    if (c == NULL) return SMW_EGONE;
+    conn_break(c);
+    return 0;
+}
+
+int64_t smw_exchange_send(smw_batch *batch, uint64_t exchange, const char *data,
+                          size_t length, uint64_t left)
+{
+    return http_send(batch->loop, exchange, data, length, left);
 }
 
 /* ---- the turn ---- */

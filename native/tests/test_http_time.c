@@ -91,13 +91,13 @@ static void begin_large(site *s, unsigned flags)
     smw_answer answer = {.status = 200, .flags = flags, .body_length = LARGE};
     if (flags & SMW_OUT_STREAM) answer.body = (smw_str){large, LARGE};
     CHECK_INT(smw_respond(s->loop, kept, &answer), 0);
-    if (flags & SMW_OUT_MORE) CHECK(http_send(s->loop, kept, large, LARGE) > 0);
+    if (flags & SMW_OUT_MORE) CHECK(http_send(s->loop, kept, large, LARGE, LARGE) > 0);
 }
 
 static void go_on_with_large(smw_server *server, uint64_t exchange, void *user)
 {
     (void)server;
-    http_send(((site *)user)->loop, exchange, large, LARGE);
+    http_send(((site *)user)->loop, exchange, large, LARGE, LARGE);
 }
 
 static bool is_path(const smw_request *request, const char *path)

@@ -619,7 +619,7 @@ static void test_a_client_that_ends_gets_the_rest_of_a_known_answer(void)
     for (size_t i = 0; i < LENGTH; i++) body[i] = byte_at(i, 0);
     desk_record(&d, id, 200, SMW_OUT_MORE | SMW_OUT_NO_DATE, 0, LENGTH);
     CHECK_INT(desk_turn(&d, 0, 64), 0);
-    int64_t left = smw_exchange_send(d.batch, id, body, LENGTH);
+    int64_t left = smw_exchange_send(d.batch, id, body, LENGTH, LENGTH);
     CHECK(left > 0);
     CHECK(shutdown(c.fd, SHUT_WR) == 0);
     for (int i = 0; i < 3; i++) CHECK_INT(desk_turn(&d, 2, 64), 0);
@@ -628,7 +628,7 @@ static void test_a_client_that_ends_gets_the_rest_of_a_known_answer(void)
         client_receive(&c);
         if (desk_turn(&d, 10, 64) == 0) continue;
         if (!CHECK_INT(desk_token(&d, 0), SMW_EVENT_WRITABLE)) break;
-        left = smw_exchange_send(d.batch, id, body, LENGTH);
+        left = smw_exchange_send(d.batch, id, body, LENGTH, LENGTH);
     }
     CHECK_INT(left, 0);
     desk_turn(&d, 0, 64);

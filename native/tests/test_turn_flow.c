@@ -127,10 +127,10 @@ static void test_a_large_body_goes_out_piece_by_piece(void)
     desk_record(&d, id, 200, SMW_OUT_MORE | SMW_OUT_NO_DATE, 0, LENGTH);
     CHECK_INT(smw_flush(d.batch, d.outbox, d.outbox_length), 0);
     desk_forget_outbox(&d);
-    CHECK_INT(smw_exchange_send(d.batch, id, body, LENGTH - 1), SMW_ERECORD);
-    int64_t left = smw_exchange_send(d.batch, id, body, LENGTH);
+    CHECK_INT(smw_exchange_send(d.batch, id, body, LENGTH - 1, LENGTH - 1), SMW_ERECORD);
+    int64_t left = smw_exchange_send(d.batch, id, body, LENGTH, LENGTH);
     CHECK(left > 0 && left < LENGTH);
-    CHECK(smw_exchange_send(d.batch, id, body, LENGTH) == left); /* nothing moved since */
+    CHECK(smw_exchange_send(d.batch, id, body, LENGTH, LENGTH) == left); /* nothing moved since */
     const char *head = "HTTP/1.1 200 OK\r\nContent-Length: 12000000\r\n\r\n";
     int64_t deadline = clock_ms() + PATIENCE_MS;
     while (left > 0 && clock_ms() < deadline) {
@@ -139,17 +139,17 @@ static void test_a_large_body_goes_out_piece_by_piece(void)
         for (size_t i = 0; i < desk_count(&d); i++) {
             CHECK_INT(desk_token(&d, i), SMW_EVENT_WRITABLE);
             CHECK(desk_id(&d, i) == id);
-            int64_t rest = smw_exchange_send(d.batch, id, body, LENGTH);
+            int64_t rest = smw_exchange_send(d.batch, id, body, LENGTH, LENGTH);
             CHECK(rest >= 0 && rest < left);
             left = rest;
         }
     }
-    CHECK_INT(smw_exchange_send(d.batch, id, body, LENGTH), SMW_EGONE);
+    CHECK_INT(smw_exchange_send(d.batch, id, body, LENGTH, LENGTH), SMW_EGONE);
     desk_serve(&d, &c, strlen(head) + LENGTH + strlen(ECHO("/next", "5")), 64);
     CHECK(client_starts_with(&c, head));
     CHECK(client_ends_with(&c, ECHO("/next", "5")));
     if (CHECK_INT(c.length, strlen(head) + LENGTH + strlen(ECHO("/next", "5"))))
-        CHECK(memcmp(c.data + strlen(head), body, LENGTH) == 0);
+        CHECK(memcmp(c.data + strlen(head), body, LENGTH, LENGTH) == 0);
     free(body);
     client_close(&c);
     desk_close(&d);
@@ -167,12 +167,12 @@ static void test_a_peer_that_leaves_a_large_body_is_reported(void)
     uint64_t id = desk_id(&d, 0);
     desk_record(&d, id, 200, SMW_OUT_MORE, 0, LENGTH);
     CHECK_INT(desk_turn(&d, 0, 64), 0);
-    CHECK(smw_exchange_send(d.batch, id, body, LENGTH) > 0);
+    CHECK(smw_exchange_send(d.batch, id, body, LENGTH, LENGTH) > 0);
     client_abort(&c);
     CHECK_INT(desk_turn(&d, PATIENCE_MS, 64), 1);
     CHECK_INT(desk_token(&d, 0), SMW_EVENT_ABORTED);
     CHECK(desk_id(&d, 0) == id);
-    CHECK_INT(smw_exchange_send(d.batch, id, body, LENGTH), SMW_EGONE);
+    CHECK_INT(smw_exchange_send(d.batch, id, body, LENGTH, LENGTH), SMW_EGONE);
     free(body);
     desk_close(&d);
 }
@@ -209,8 +209,8 @@ static void test_an_abort_found_by_a_direct_call_is_a_record_of_the_next_turn(vo
     desk_record(&d, id, 200, SMW_OUT_MORE, 0, LENGTH);
     CHECK_INT(desk_turn(&d, 0, 64), 0);
     client_abort(&c);
-    CHECK_INT(smw_exchange_send(d.batch, id, body, LENGTH), SMW_EGONE);
-    CHECK_INT(smw_exchange_send(d.batch, id, body, LENGTH), SMW_EGONE);
+    CHECK_INT(smw_exchange_send(d.batch, id, body, LENGTH, LENGTH), SMW_EGONE);
+    CHECK_INT(smw_exchange_send(d.batch, id, body, LENGTH, LENGTH), SMW_EGONE);
     CHECK_INT(desk_count(&d), 0);
     CHECK_INT(smw_server_connections(d.server), 1);
     CHECK_INT(desk_turn(&d, -1, 64), 1);
@@ -242,7 +242,7 @@ static void test_more_aborts_than_records_are_all_reported(void)
     CHECK_INT(desk_turn(&d, 0, 64), 0);
     for (size_t i = 0; i < PEERS; i++) client_abort(&clients[i]);
     for (size_t i = 0; i < PEERS; i++)
-        CHECK_INT(smw_exchange_send(d.batch, ids[i], body, sizeof body), SMW_EGONE);
+        CHECK_INT(smw_exchange_send(d.batch, ids[i], body, sizeof body, sizeof body), SMW_EGONE);
     size_t reported = 0;
     while (desk_turn(&d, 0, 64) > 0)
         for (size_t i = 0; i < desk_count(&d); i++)
