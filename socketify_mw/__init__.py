@@ -2,16 +2,28 @@
 
 from .app import SWITCH_INTERVAL, App, ListenConfig
 from .bare_loop import BareLoop
-from .errors import NativeError, RequestExpired, RouteError, SocketifyError
+from .errors import (
+    ClientGone,
+    ConfigError,
+    NativeError,
+    RequestExpired,
+    RouteError,
+    SocketifyError,
+)
 from .limits import Limits
 from .loop import Loop
+from .options import AppListenOptions, AppOptions
 from .request import Request
 from .response import Response
 
 __all__ = [
     "SWITCH_INTERVAL",
     "App",
+    "AppListenOptions",
+    "AppOptions",
     "BareLoop",
+    "ClientGone",
+    "ConfigError",
     "Limits",
     "ListenConfig",
     "Loop",

@@ -343,6 +343,10 @@ class NativeServer:
         options, _kept = listen_options(host, port, backlog, reuse_port, path, mode)
         return check(lib.smw_server_listen(self._server, options))
 
+    def adopt(self, fd: int) -> None:
+        """Serve a connected stream socket; the descriptor is taken over."""
+        check(lib.smw_server_adopt(self._server, fd))
+
     def stop(self) -> None:
         lib.smw_server_stop(self._server)
 

@@ -8,27 +8,30 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from time import monotonic
+from time import monotonic, perf_counter
 from typing import Any, Literal, Self, TypeVar
 
 from ._binding import FORKED, METHODS, W_ALLOW
 from .errors import ClientGone, ConfigError, NativeError, RouteError
 from .extension import Extension
+from .head import Head
 from .limits import Limits
 from .loop import Loop, thread_loop
-from .options import AppOptions
+from .options import AppListenOptions, AppOptions
 from .request import Request
 from .response import Response
 from .route import PATTERN_RULES, Handler, Route
+from .testing import TestClient
 
 ErrorHandler = Callable[[BaseException, Response | None, Request | None], object]
 Hook = Callable[[], object]
 Wrapper = Callable[[Handler], Handler]
 
 logger = logging.getLogger("socketify_mw")
+access_logger = logging.getLogger("socketify_mw.access")
 
 # How long a turn may wait for the GIL while another thread computes. Python's own 5 ms
 # would be the price of every turn then; at 0.5 ms the other thread loses about 1 %.
@@ -50,6 +53,10 @@ class ListenConfig:
     port: int  # 0 for a unix socket
     host: str | None
     path: str | None = None
+
+
+def _log_access(line: str) -> None:
+    access_logger.info(line)
 
 
 class App:
@@ -360,7 +367,7 @@ class App:
 
     def listen(
         self,
-        port: int | None = None,
+        port_or_options: "int | Mapping[str, Any] | AppListenOptions | None" = None,
         handler: Callable[[ListenConfig], object] | None = None,
         *,
         host: str | None = None,
@@ -371,7 +378,9 @@ class App:
     ) -> Self:
         """Listen at once, and call `handler` with the real port, or with the path.
 
-        port: TCP; None or 0 for a free one.
+        port_or_options: a TCP port, None or 0 for a free one; or the arguments
+            themselves, as a dict of port, host, options and domain, or as
+            AppListenOptions.
         host: None for every address, IPv6 and IPv4.
         path: of a unix socket, in place of port and host; on Linux at most 107 bytes.
         mode: permissions of the unix socket, such as 0o660, which hold before anybody
@@ -386,6 +395,16 @@ class App:
         path of something that is no socket.
         """
         self._check_open()
+        if isinstance(port_or_options, Mapping):
+            port_or_options = _options_of(port_or_options)
+        if isinstance(port_or_options, AppListenOptions):
+            if host is not None or path is not None:
+                raise ValueError("give host and path in the options, or as arguments")
+            options = port_or_options
+            path, host = options.domain, options.host
+            port = None if path is not None else options.port
+        else:
+            port = port_or_options
         if port is not None and (type(port) is not int or not 0 <= port <= 65535):
             raise ValueError(f"a port is a number from 0 to 65535, not {port!r}")
         if handler is not None and not callable(handler):
@@ -495,6 +514,41 @@ class App:
             self._loop.stop()
         return self
 
+    def test_client(self) -> TestClient:
+        """Return a client that sends requests in this process, without a port.
+
+        For tests: it runs the app's loop for the time of each request.
+        """
+        self._check_open()
+        return TestClient(self)
+
+    def access_log(self, log: Callable[[str], object] = _log_access) -> None:
+        """Call `log(line)` for each answer, 404 and 500 too; without it, log it as INFO.
+
+        A line is: address, method, URL, status, bytes of the body ("-": a stream or
+        sent in parts), milliseconds.
+        """
+        _called(log, "access_log")
+
+        def logged(handler: Handler) -> Handler:
+            def around(res: Response, req: Request) -> object:
+                started = perf_counter()
+                method, url = req.get_method(), req.get_full_url()
+
+                def tell(head: Head, body: bytes | None) -> bytes | None:
+                    size = "-" if body is None else len(body)
+                    spent = (perf_counter() - started) * 1000
+                    address = res.get_remote_address() or "-"
+                    log(f"{address} {method} {url} {head.status} {size} {spent:.1f}")
+                    return body
+
+                res._on_commit(tell)
+                return handler(res, req)
+
+            return around
+
+        self._wrap(logged)
+
     def _check_open(self) -> None:
         if self._is_closing:
             raise RuntimeError("this app was closed: make a new App")
@@ -546,6 +600,13 @@ def _allowed(req: Request) -> list[str]:
     if found and "OPTIONS" not in found:
         found.append("OPTIONS")
     return found
+
+
+def _options_of(options: Mapping[str, Any]) -> AppListenOptions:
+    unknown = set(options) - set(AppListenOptions.__dataclass_fields__)
+    if unknown:
+        raise ConfigError(f"unknown options of listen: {', '.join(sorted(unknown))}")
+    return AppListenOptions(**options)
 
 
 _C = TypeVar("_C", bound=Callable[..., object])

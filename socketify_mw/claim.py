@@ -24,7 +24,9 @@ class Claim:
         "can_answer",
         "chunks",
         "exchange",
+        "has_begun",
         "has_returned",
+        "is_paused",
         "is_reading",
         "on_aborted",
         "on_data",
@@ -44,7 +46,8 @@ class Claim:
         self.request: Request | None = None  # known when the handler has returned
         self.has_returned = False  # the route's handler
         self.can_answer = False  # somebody may, after that
-        self.is_reading = False
+        self.is_reading = self.is_paused = False
+        self.has_begun = False  # a piece of the body was given
         self.on_data: list[DataHandler] = []
         self.on_aborted: list[AbortedHandler] = []
         self.on_writable: WritableHandler | None = None
@@ -60,11 +63,12 @@ class Claim:
 
     def give(self, data: bytes, is_last: bool) -> None:
         """Give a piece of the body to whoever waits for it."""
+        self.has_begun = True
         if self.chunks is not None:
             self.chunks.append(data)
             if is_last:
                 self._complete(b"".join(self.chunks))
-        for handler in self.on_data:
+        for handler in tuple(self.on_data):
             self._call(handler, data, is_last)
 
     def _complete(self, body: bytes) -> None:

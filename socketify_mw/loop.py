@@ -309,7 +309,8 @@ class TurnSelector(selectors.BaseSelector):
 
     def read(self, claim: Claim) -> None:
         """Ask for the request's body if somebody is there for it."""
-        if claim.is_reading or not (claim.on_data or claim.chunks is not None):
+        is_wanted = claim.on_data or claim.chunks is not None
+        if claim.is_reading or claim.is_paused or not is_wanted:
             return
         claim.is_reading = True
         piece = self._ask(self.native.read, claim.exchange, True)

@@ -333,6 +333,8 @@ class Response:
         """
         claim = self._claim(can_answer=True)
         if claim is not None:
+            if claim.has_begun:
+                raise RuntimeError("the body was given to others already")
             claim.on_data.append(_checked(handler, "on_data"))
             if claim.has_returned:
                 self._outbox.read(claim)
@@ -367,7 +369,7 @@ class Response:
         if claim.body is not None:
             return claim.body
         if claim.chunks is None:
-            if claim.is_reading:
+            if claim.has_begun:
                 raise RuntimeError("on_data has taken the body already")
             claim.chunks = []
         waiter: asyncio.Future[bytes] = self.app.loop.create_future()
@@ -377,16 +379,19 @@ class Response:
 
     def pause(self) -> Self:
         """Take no more of the request's body until `resume`."""
-        if self._claim(can_answer=True) is not None:
+        claim = self._claim(can_answer=True)
+        if claim is not None:
+            claim.is_paused = True
             self._outbox.pause(self._exchange)
         return self
 
     def resume(self) -> Self:
         """Go on with the request's body."""
         claim = self._claim(can_answer=True)
-        if claim is not None:
-            claim.is_reading = False
-            self._outbox.read(claim)
+        if claim is not None and claim.is_paused:
+            claim.is_paused = claim.is_reading = False
+            if claim.has_returned:
+                self._outbox.read(claim)
         return self
 
     def write_continue(self) -> Self:

@@ -196,7 +196,12 @@ def test_a_path_is_text_or_bytes(app, path):
 
 @pytest.mark.parametrize(
     "options",
-    [{"port": 3000}, {"port": 0}, {"host": "127.0.0.1"}, {"reuse_port": True}],
+    [
+        {"port_or_options": 3000},
+        {"port_or_options": 0},
+        {"host": "127.0.0.1"},
+        {"reuse_port": True},
+    ],
 )
 def test_a_path_stands_alone(app, path, options):
     with pytest.raises(ValueError, match="path without port, host and reuse_port"):

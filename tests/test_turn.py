@@ -423,9 +423,9 @@ def test_an_exception_after_a_hold_leaves_no_request_behind_it_unanswered(
     turns = app._loop.turns
     hold, send, sends = turns.hold, turns.native.send, []
 
-    def find_no_room_at_first(exchange, body):
+    def find_no_room_at_first(exchange, body, left):
         sends.append(exchange)
-        return send(exchange, body) if len(sends) > 1 else len(body)
+        return send(exchange, body, left) if len(sends) > 1 else left
 
     def hold_and_raise(exchange):
         hold(exchange)

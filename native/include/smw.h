@@ -185,6 +185,10 @@ void smw_server_miss(smw_server *server, uint32_t token);
 /* Returns the port, or an error. A server may listen more than once. */
 int smw_server_listen(smw_server *server, const smw_listen_options *options);
 
+/* Serve a connected stream socket, which is taken over and made non-blocking whatever
+ * becomes of it. 0 or -errno. */
+int smw_server_adopt(smw_server *server, int fd);
+
 /* Close the listeners and every connection as soon as nothing on it is owed. */
 void smw_server_stop(smw_server *server);
 

@@ -26,7 +26,7 @@
 #define SHARE_PORT SO_REUSEPORT
 #endif
 
-static int set_flags(int fd)
+int net_set_flags(int fd)
 {
     int flags = fcntl(fd, F_GETFL);
     if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0) return -errno;
@@ -48,7 +48,7 @@ int net_open_socket(int family)
 {
     int fd = socket(family, SOCK_STREAM, 0);
     if (fd < 0) return -errno;
-    int result = set_flags(fd);
+    int result = net_set_flags(fd);
     return result != 0 ? close_with(fd, result) : fd;
 }
 
@@ -141,7 +141,7 @@ int net_accept(int listener)
 #else
     int fd = accept(listener, &peer, &length);
     if (fd < 0) return -errno;
-    int result = set_flags(fd);
+    int result = net_set_flags(fd);
     if (result != 0) return close_with(fd, result);
 #endif
     /* macOS refuses it when the peer has gone already. */
@@ -193,8 +193,8 @@ int net_open_wakeup(int *reader, int *writer)
 #else
     int pair[2];
     if (pipe(pair) != 0) return -errno;
-    int result = set_flags(pair[0]);
-    if (result == 0) result = set_flags(pair[1]);
+    int result = net_set_flags(pair[0]);
+    if (result == 0) result = net_set_flags(pair[1]);
     if (result != 0) {
         close(pair[0]);
         return close_with(pair[1], result);

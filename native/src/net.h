@@ -8,6 +8,9 @@
 /* A new stream socket of a family (AF_*), or -errno. */
 int net_open_socket(int family);
 
+/* Make a descriptor non-blocking and close-on-exec. 0 or -errno. */
+int net_set_flags(int fd);
+
 /* Listen with a bound socket; a backlog of 0 is the default. 0 or -errno. */
 int net_start_listening(int fd, int backlog);
 

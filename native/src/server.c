@@ -2,6 +2,7 @@
 /* server.c - listeners, options and routes; requests go to callbacks. */
 #include "http.h"
 #include "listener.h"
+#include "net.h"
 #include "router.h"
 #include "turn.h"
 
@@ -262,6 +263,18 @@ int smw_server_listen(smw_server *server, const smw_listen_options *options)
 {
     return listener_open(server->loop, options, may_accept, on_accept, server,
                          &server->listeners);
+}
+
+int smw_server_adopt(smw_server *server, int fd)
+{
+    int result = net_set_flags(fd);
+    if (result != 0) {
+        transport_plain.close(fd);
+        return result;
+    }
+    result = http_open(server->loop, fd, &server->host, &server->conns);
+    if (result == 0) server->conn_count++;
+    return result;
 }
 
 void smw_server_stop(smw_server *server)

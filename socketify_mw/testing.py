@@ -1,0 +1,191 @@
+"""TestClient: requests to an app in its own process and thread, without a port."""
+
+import io
+import json
+import socket
+from collections.abc import Iterable, Mapping
+from http.client import HTTPResponse
+from http.cookies import SimpleCookie
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+if TYPE_CHECKING:
+    from .app import App
+
+_Fields = Mapping[str, str] | Iterable[tuple[str, str]]
+
+
+class TestResponse:
+    """An answer: `status`, `reason`, `headers` (pairs, in order), `body`."""
+
+    __test__ = False  # pytest, this is no test
+
+    def __init__(self, answer: HTTPResponse) -> None:
+        self.status = answer.status
+        self.reason = answer.reason
+        self.headers = answer.getheaders()
+        self.body = answer.read()
+
+    def __repr__(self) -> str:
+        return f"<TestResponse {self.status} with {len(self.body)} bytes>"
+
+    def header(self, name: str) -> str | None:
+        """Return the value of the first header field with a name in any case."""
+        found = self.all(name)
+        return found[0] if found else None
+
+    def all(self, name: str) -> list[str]:
+        """Return the values of all header fields with a name in any case."""
+        lower = name.lower()
+        return [value for key, value in self.headers if key.lower() == lower]
+
+    @property
+    def text(self) -> str:
+        """The body as UTF-8."""
+        return self.body.decode()
+
+    def json(self) -> Any:
+        """Return the body, parsed as JSON."""
+        return json.loads(self.body)
+
+
+class TestClient:
+    """Sends requests to an app that does not run, one at a time; see `App.test_client`.
+
+    Cookies that the app sets are sent back, whatever their path and domain.
+    """
+
+    __test__ = False
+
+    def __init__(self, app: "App") -> None:
+        self._app = app
+        self.cookies: dict[str, str] = {}
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: _Fields = (),
+        body: bytes | str = b"",
+        json: Any = None,
+        form: Mapping[str, Any] | None = None,
+        timeout: float = 10.0,
+    ) -> TestResponse:
+        """Send a request, run the app's loop until it was answered, and return that.
+
+        url: the path and query. body, json, form: one of them, or none.
+        timeout: seconds, then TimeoutError. Raises RuntimeError while the app runs,
+        and ConnectionError when it closes without an answer.
+        """
+        data = self._request(method, url, headers, _body(body, json, form))
+        loop = self._app.loop
+        if loop.is_running():
+            raise RuntimeError("the app runs: send requests to its port")
+        ours, theirs = socket.socketpair()
+        with ours:
+            ours.setblocking(False)
+            self._app._server.adopt(theirs.detach())
+            received = loop.run_until_complete(_exchange(loop, ours, data, timeout))
+        if not received:
+            raise ConnectionError("the app closed the connection without an answer")
+        answer = HTTPResponse(_Received(received), method=method)  # type: ignore[arg-type]
+        answer.begin()
+        self._keep_cookies(answer)
+        return TestResponse(answer)
+
+    def get(self, url: str, **options: Any) -> TestResponse:
+        """Send a GET request; for the options see `request`."""
+        return self.request("GET", url, **options)
+
+    def head(self, url: str, **options: Any) -> TestResponse:
+        """Send a HEAD request; for the options see `request`."""
+        return self.request("HEAD", url, **options)
+
+    def post(self, url: str, **options: Any) -> TestResponse:
+        """Send a POST request; for the options see `request`."""
+        return self.request("POST", url, **options)
+
+    def put(self, url: str, **options: Any) -> TestResponse:
+        """Send a PUT request; for the options see `request`."""
+        return self.request("PUT", url, **options)
+
+    def patch(self, url: str, **options: Any) -> TestResponse:
+        """Send a PATCH request; for the options see `request`."""
+        return self.request("PATCH", url, **options)
+
+    def delete(self, url: str, **options: Any) -> TestResponse:
+        """Send a DELETE request; for the options see `request`."""
+        return self.request("DELETE", url, **options)
+
+    def options(self, url: str, **options: Any) -> TestResponse:
+        """Send an OPTIONS request; for the options see `request`."""
+        return self.request("OPTIONS", url, **options)
+
+    def _request(
+        self, method: str, url: str, headers: _Fields, body: tuple[str, bytes]
+    ) -> bytes:
+        pairs = list(headers.items() if isinstance(headers, Mapping) else headers)
+        given = {name.lower() for name, _ in pairs}
+        kind, content = body
+        if "host" not in given:
+            pairs.insert(0, ("Host", "test"))
+        if content and not given & {"content-length", "transfer-encoding"}:
+            pairs.append(("Content-Length", str(len(content))))
+        if kind and "content-type" not in given:
+            pairs.append(("Content-Type", kind))
+        if self.cookies and "cookie" not in given:
+            jar = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
+            pairs.append(("Cookie", jar))
+        pairs.append(("Connection", "close"))
+        lines = [f"{method} {url} HTTP/1.1", *(f"{k}: {v}" for k, v in pairs)]
+        return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + content
+
+    def _keep_cookies(self, answer: HTTPResponse) -> None:
+        for line in answer.headers.get_all("Set-Cookie", []):
+            for name, morsel in SimpleCookie(line).items():
+                if morsel["max-age"] == "0":
+                    self.cookies.pop(name, None)
+                else:
+                    self.cookies[name] = morsel.coded_value
+
+
+class _Received:
+    """What HTTPResponse takes for a socket."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def makefile(self, mode: str) -> io.BytesIO:
+        return io.BytesIO(self._data)
+
+
+def _body(
+    body: bytes | str, value: Any, form: Mapping[str, Any] | None
+) -> tuple[str, bytes]:
+    """Return the type and the bytes of a request's body."""
+    if form is not None:
+        return "application/x-www-form-urlencoded", urlencode(form, True).encode()
+    if value is not None:
+        return "application/json", json.dumps(value).encode()
+    return "", body.encode() if isinstance(body, str) else body
+
+
+async def _exchange(
+    loop: Any, connection: socket.socket, data: bytes, timeout: float
+) -> bytes:
+    """Send a request, and return what comes until the connection is closed."""
+    import asyncio
+
+    received = bytearray()
+    async with asyncio.timeout(timeout):
+        sending = loop.create_task(loop.sock_sendall(connection, data))
+        try:
+            while piece := await loop.sock_recv(connection, 65536):
+                received += piece
+        except ConnectionResetError:
+            pass
+        finally:
+            sending.cancel()  # an answer may come before all was taken
+            await asyncio.wait([sending])
+    return bytes(received)
