@@ -15,6 +15,7 @@ from .loop import Loop
 from .options import AppListenOptions, AppOptions
 from .request import Request
 from .response import Response
+from .router import Router
 
 __all__ = [
     "SWITCH_INTERVAL",
@@ -32,6 +33,7 @@ __all__ = [
     "RequestExpired",
     "Response",
     "RouteError",
+    "Router",
     "SocketifyError",
 ]
 

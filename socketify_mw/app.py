@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import monotonic, perf_counter
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from ._binding import FORKED, METHODS, W_ALLOW
 from .errors import ClientGone, ConfigError, NativeError, RouteError
@@ -23,7 +23,8 @@ from .loop import Loop, thread_loop
 from .options import AppListenOptions, AppOptions
 from .request import Request
 from .response import Response
-from .route import PATTERN_RULES, Handler, Route
+from .route import PATTERN_RULES, Handler, MaxBody, Route
+from .router import Router
 from .testing import TestClient
 
 ErrorHandler = Callable[[BaseException, Response | None, Request | None], object]
@@ -39,9 +40,6 @@ SWITCH_INTERVAL = 0.0005
 
 # Seconds for clients to take their last answers when the app is stopped.
 GRACE = 30.0
-
-# Of a route: bytes, None for any number, or the app's own limit.
-MaxBody = int | Literal["default"] | None
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -203,6 +201,10 @@ class App:
         self._routes.append(route)
         self._compose(route)
         return self
+
+    def router(self, prefix: str = "") -> Router:
+        """Return decorators for routes whose paths begin with `prefix`."""
+        return Router(self, prefix)
 
     def not_found(self, handler: Handler) -> Handler:
         """Call `handler` for requests that no route matches; a decorator."""
@@ -523,7 +525,7 @@ class App:
         return TestClient(self)
 
     def access_log(self, log: Callable[[str], object] = _log_access) -> None:
-        """Call `log(line)` for each answer, 404 and 500 too; without it, log it as INFO.
+        """Call `log(line)` for each answer, 404 and 500 too; else log it as INFO.
 
         A line is: address, method, URL, status, bytes of the body ("-": a stream or
         sent in parts), milliseconds.

@@ -79,6 +79,7 @@ class TurnSelector(selectors.BaseSelector):
         self.arena = self.native.arena
         self.words = self.native.words
         # As a response sees it:
+        self.thread = threading.get_ident()
         self.parts: list[bytes] = []
         self.bodies: dict[int, bytes] = {}  # that are on their way, by exchange
         # Of responses that come later, by slot: a connection has one open exchange.

@@ -10,6 +10,7 @@ import socket
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from inspect import iscoroutine, iscoroutinefunction
 from struct import Struct
+from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeVar
 from urllib.parse import parse_qs, quote
 
@@ -50,6 +51,7 @@ _ENDED: Final = (_DONE, _FAILED)
 class Outbox(Protocol):
     """Where answers wait for the next turn: the loop's selector."""
 
+    thread: int
     parts: list[bytes]
     bodies: dict[int, bytes]
     claims: dict[int, Claim]
@@ -571,6 +573,11 @@ class Response:
         return claim is None or not claim.can_answer
 
     def _open_head(self) -> Head:
+        if get_ident() != self._outbox.thread:
+            raise RuntimeError(
+                "a response belongs to the thread of its loop: from another one, use "
+                "app.loop.call_soon_threadsafe(...)"
+            )
         head = self._head
         if head is None:
             head = self._head = Head()

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote
 
 from .errors import RouteError
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from .response import Response
 
 Handler = Callable[["Response", "Request"], object]
+
+# Of a route: bytes, None for any number, or the app's own limit.
+MaxBody = int | Literal["default"] | None
 
 PATTERN_RULES = (
     "A pattern begins with '/', and has neither query nor fragment; a segment may be "
