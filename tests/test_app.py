@@ -2,6 +2,7 @@
 
 import functools
 import logging
+import queue
 import re
 import socket
 
@@ -415,8 +416,28 @@ def test_an_answer_after_the_servers_own_says_why_it_cannot_be(serve, caplog):
     kept = []
     server = serve(lambda app: app.get("/", lambda res, req: kept.append(res)))
     assert server.ask("/").status == 500
-    with pytest.raises(RuntimeError, match="answer before it returns"):
-        kept[0].end("late")
+
+    def end():
+        with pytest.raises(RuntimeError, match="answer before it returns"):
+            kept[0].end("late")
+
+    server.call(end)
+
+
+def test_an_answer_from_another_thread_says_how_to_give_it(serve):
+    kept = queue.Queue()
+
+    def handler(res, req):
+        kept.put(res.grab_aborted_handler())
+
+    server = serve(lambda app: app.get("/", handler))
+    client = server.client()
+    client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    response = kept.get(timeout=10)
+    with pytest.raises(RuntimeError, match="call_soon_threadsafe"):
+        response.end("late")
+    server.call(lambda: response.end("late"))
+    assert client.read().body == b"late"
 
 
 def test_a_closed_app_says_so(serve):
