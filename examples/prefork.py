@@ -22,11 +22,9 @@ def serve():
 
 children = []
 for _ in range(os.cpu_count() or 1):
-    child = os.fork()
-    if child == 0:
-        serve()
-        os._exit(0)
-    children.append(child)
+    children.append(os.fork())
+    if children[-1] == 0:
+        sys.exit(serve())
 
 
 def stop(number, frame):
@@ -34,7 +32,7 @@ def stop(number, frame):
         os.kill(child, number)
 
 
-for number in (signal.SIGTERM, signal.SIGINT):
-    signal.signal(number, stop)
+signal.signal(signal.SIGTERM, stop)
+signal.signal(signal.SIGINT, stop)
 for child in children:
     os.waitpid(child, 0)
