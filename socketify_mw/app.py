@@ -252,11 +252,12 @@ class App:
         Each of the three has `.method` (a decorator) and `.property(name, default)`.
         What is added to `ws` is for websockets, which there are none of yet.
         """
-        request, response = self._extensions
-        is_first = not (request.members or response.members)
+        request, response = (Extension(it.members) for it in self._extensions)
         extension(request, response, Extension())
         self._request_class = request.apply(Request)
         self._response_class = response.apply(Response)
+        is_first = self._extended not in self._wrappers
+        self._extensions = request, response
         if is_first:
             self._wrap(self._extended)
 
@@ -302,9 +303,28 @@ class App:
                 logger.error("%s: its error handler raised", where, exc_info=second)
             else:
                 if inspect.iscoroutine(result):
-                    self.run_async(result, response)
+                    self._await_error_handler(result, response)
         if response is not None and response._is_left():
             response._fail()
+
+    def _await_error_handler(
+        self, coroutine: Coroutine[Any, Any, Any], response: Response | None
+    ) -> None:
+        """Let an error handler that waits answer; whatever it does not is 500."""
+
+        def finished(done: "asyncio.Task[Any]") -> None:
+            self._tasks.discard(done)
+            error = None if done.cancelled() else done.exception()
+            if error is not None:
+                logger.error("an error handler raised", exc_info=error)
+            if response is not None and not response.has_responded():
+                response._fail()
+
+        if response is not None:
+            response._claim(can_answer=True)
+        task = self._loop.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(finished)
 
     def run_async(
         self,
@@ -513,7 +533,8 @@ class App:
         else:
             self._is_closing = True
             self._server.stop()
-            self._loop.stop()
+            if self._loop.is_running():
+                self._loop.stop()
         return self
 
     def test_client(self) -> TestClient:

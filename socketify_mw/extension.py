@@ -10,8 +10,8 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 class Extension:
     """What one kind of object gets; `App.register` hands it to the user's function."""
 
-    def __init__(self) -> None:
-        self.members: dict[str, Any] = {}
+    def __init__(self, members: dict[str, Any] | None = None) -> None:
+        self.members: dict[str, Any] = dict(members or {})
 
     def method(self, function: _F) -> _F:
         """Add a method; a decorator. Its first argument is the object."""

@@ -296,7 +296,7 @@ class TurnSelector(selectors.BaseSelector):
             return
         if response._head is _GONE:
             return
-        if request.get_yield():
+        if request.get_yield() and route is not route.app._miss_route:
             self._hand_on(response, request)
             return
         if inspect.iscoroutine(result):

@@ -1,5 +1,6 @@
 """TestClient: requests to an app in its own process and thread, without a port."""
 
+import asyncio
 import io
 import json
 import socket
@@ -82,6 +83,8 @@ class TestClient:
         loop = self._app.loop
         if loop.is_running():
             raise RuntimeError("the app runs: send requests to its port")
+        if asyncio._get_running_loop() is not None:
+            raise RuntimeError("another event loop runs in this thread")
         ours, theirs = socket.socketpair()
         with ours:
             ours.setblocking(False)
@@ -144,7 +147,10 @@ class TestClient:
     def _keep_cookies(self, answer: HTTPResponse) -> None:
         for line in answer.headers.get_all("Set-Cookie", []):
             for name, morsel in SimpleCookie(line).items():
-                if morsel["max-age"] == "0":
+                if (
+                    morsel["max-age"].lstrip("-").isdigit()
+                    and int(morsel["max-age"]) <= 0
+                ):
                     self.cookies.pop(name, None)
                 else:
                     self.cookies[name] = morsel.coded_value
@@ -175,8 +181,6 @@ async def _exchange(
     loop: Any, connection: socket.socket, data: bytes, timeout: float
 ) -> bytes:
     """Send a request, and return what comes until the connection is closed."""
-    import asyncio
-
     received = bytearray()
     async with asyncio.timeout(timeout):
         sending = loop.create_task(loop.sock_sendall(connection, data))

@@ -52,9 +52,9 @@ def fetch(server, method="GET", path="/"):
 
 
 def slow_client(server, request=GET):
-    """Ask, and read nothing: the buffer of the client is as small as it can be."""
+    """Ask, and read nothing: the buffer of the client is small."""
     client = server.client()
-    client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
     client.send(request)
     return client
 
@@ -109,8 +109,12 @@ def test_a_stream_is_chunked_and_its_empty_parts_send_nothing(serve):
     parts = body.split(b"\r\n")
     assert parts[-3:] == [b"0", b"", b""] and parts.count(b"0") == 1
     answer, body = fetch(server)
-    assert (answer.status, answer["X-A"], body) == (201, "b", "äbc[1]d".encode())
-    assert answer["Content-Type"] == "text/plain; charset=utf-8"
+    assert (answer.status, answer.getheader("X-A"), body) == (
+        201,
+        "b",
+        "äbc[1]d".encode(),
+    )
+    assert answer.getheader("Content-Type") == "text/plain; charset=utf-8"
 
 
 def test_a_stream_to_http_1_0_is_raw_and_closed(serve):
@@ -243,7 +247,7 @@ def test_try_end_sends_what_fits_at_once(serve):
     for _ in range(3):
         answer = client.ask("/")
         assert (answer.body, answer["x-a"]) == (b"whole", "b")
-    assert results == [0, (True, True), True] * 3
+    eventually(lambda: results == [0, (True, True), True] * 3)
 
 
 def test_try_end_takes_a_body_in_parts(serve):
@@ -254,6 +258,7 @@ def test_try_end_takes_a_body_in_parts(serve):
             results.append((*res.try_end(part, 5), res.get_write_offset()))
 
     assert serve(getting(handler)).ask("/").body == b"abcde"
+    eventually(lambda: len(results) == 3)
     assert results[:2] == [(True, False, 2), (True, False, 4)]
     assert results[2][:2] == (True, True)
 
@@ -302,7 +307,7 @@ def test_head_gets_the_length_of_try_end_alone(serve):
     client = server.client()
     for _ in range(2):
         assert client.ask("/", "HEAD")["content-length"] == str(len(LARGE))
-    assert [is_done for _, is_done in results] == [True, True]
+    eventually(lambda: [is_done for _, is_done in results] == [True, True])
     assert is_tidy(server)
 
 
@@ -320,9 +325,7 @@ def test_a_total_that_is_no_length_is_500_and_logged(serve, caplog, total):
     assert caplog.text
 
 
-@pytest.mark.parametrize(
-    "mixed", [lambda res: res.end("b"), lambda res: res.end()]
-)
+@pytest.mark.parametrize("mixed", [lambda res: res.end("b"), lambda res: res.end()])
 def test_what_try_end_began_is_not_ended_by_end(serve, mixed):
     def handler(res, req):
         res.try_end(b"a", 2)
@@ -490,7 +493,7 @@ def test_each_way_to_answer_takes_each_message(serve, name, message, body, kind)
             res.end()
 
     answer, found = fetch(serve(getting(handler)))
-    assert (found, answer["Content-Type"]) == (body, kind)
+    assert (found, answer.getheader("Content-Type")) == (body, kind)
 
 
 @pytest.mark.parametrize("name", ["end", "send", "write", "try_end", "send_chunk"])
@@ -658,7 +661,9 @@ WHEN = datetime(2030, 1, 2, 3, 4, 5)
 )
 def test_a_cookie_has_attributes(serve, options, sent):
     line = cookie(serve, "v", options)["set-cookie"]
-    assert line == "n=v" + sent or (sent.endswith("1970") and line.startswith("n=v" + sent))
+    assert line == "n=v" + sent or (
+        sent.endswith("1970") and line.startswith("n=v" + sent)
+    )
 
 
 @pytest.mark.parametrize(
@@ -682,8 +687,22 @@ def test_a_cookie_that_cannot_be_sent_is_refused(serve, name, options):
 
 @pytest.mark.parametrize(
     "value",
-    ["", " ", " a ", "a;b", 'a"b"', "a,b", "a=b", "a\\b", "%41", "100%", "ä€😀", "\r\n\0\t",
-     "+", "".join(map(chr, range(256)))],
+    [
+        "",
+        " ",
+        " a ",
+        "a;b",
+        'a"b"',
+        "a,b",
+        "a=b",
+        "a\\b",
+        "%41",
+        "100%",
+        "ä€😀",
+        "\r\n\0\t",
+        "+",
+        "".join(map(chr, range(256))),
+    ],
 )
 def test_a_cookie_comes_back_as_it_was_set(serve, value):
     def setup(app):
@@ -700,8 +719,13 @@ def test_a_cookie_comes_back_as_it_was_set(serve, value):
 
 
 @pytest.mark.parametrize(
-    "end", [lambda res: res.end(), lambda res: res.write("a").end(),
-            lambda res: res.try_end("a", 1), lambda res: res.redirect("/")]
+    "end",
+    [
+        lambda res: res.end(),
+        lambda res: res.write("a").end(),
+        lambda res: res.try_end("a", 1),
+        lambda res: res.redirect("/"),
+    ],
 )
 def test_it_is_known_whether_the_answer_was_ended(serve, end):
     found = []
@@ -714,7 +738,7 @@ def test_it_is_known_whether_the_answer_was_ended(serve, end):
         found.append(res.has_responded())
 
     fetch(serve(getting(handler)))
-    assert found == [False, False, True]
+    eventually(lambda: found == [False, False, True])
 
 
 def test_a_stream_that_has_begun_is_not_ended(serve):

@@ -40,13 +40,20 @@ static bool expects_body(const http_conn *h)
     return h->wants_body && h->owes_body;
 }
 
+/* A peer that has ended its side may still take the rest of an answer of known length,
+ * or have gone: only sending tells. */
+static bool is_being_sent(const http_conn *h)
+{
+    return h->answer_left > 0 && h->conn.is_hung_up;
+}
+
 /* ---- time ---- */
 
 /* How long the connection may wait for what it waits for; 0: for ever. */
 static uint32_t patience(const http_conn *h)
 {
     const http_timeouts *timeouts = &h->host->timeouts;
-    if (h->conn.is_blocked) return timeouts->send;
+    if (h->conn.is_blocked || is_being_sent(h)) return timeouts->send;
     if (!http_conn_is_idle(h)) return expects_body(h) ? timeouts->body : timeouts->answer;
     if (!http_body_is_complete(&h->body)) return timeouts->body;
     return h->is_reading_head ? timeouts->head : timeouts->idle;
@@ -109,7 +116,7 @@ static void on_timeout(conn *c)
     if (c->is_blocked)
         conn_close(c);
     else if (!http_conn_is_idle(h))
-        abort_open(h, expects_body(h) ? 408 : 503);
+        abort_open(h, is_being_sent(h) ? 0 : expects_body(h) ? 408 : 503);
     else if (h->is_reading_head)
         refuse(h, 408, false);
     else
@@ -417,12 +424,13 @@ static void read_on(http_conn *h, char *place, size_t room)
 static void wait_for_answer(http_conn *h)
 {
     conn *c = &h->conn;
-    /* Who waits for its handler may have lost interest; who is being sent the rest of
-     * a known answer is sent that. */
-    if (c->is_hung_up && !h->host->half_close && h->answer_left == 0)
+    /* Who waits for its handler may have lost interest. */
+    if (c->is_hung_up && !h->host->half_close && h->answer_left == 0) {
         abort_open(h, 0);
-    else
-        conn_pause(c); /* its answer resumes it */
+        return;
+    }
+    if (is_being_sent(h)) http_conn_start_waiting(h);
+    conn_pause(c); /* its answer resumes it */
 }
 
 static void on_input(conn *c)
