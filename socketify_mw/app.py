@@ -107,6 +107,8 @@ class App:
         self._lifespan = lifespan
         self._is_closing = False
         self._is_listening = False
+        self._is_serving = False
+        self._hook: asyncio.Task[None] | None = None  # a start or shutdown hook's
         self._grace = GRACE
         self._methods: set[str] = set()  # that any route has
         self._routes: list[Route] = []
@@ -372,18 +374,30 @@ class App:
 
     def _run_start_hooks(self) -> None:
         for hook in self._start_hooks if self._lifespan else ():
-            result = hook()
-            if inspect.isawaitable(result):
-                self._loop.run_until_complete(_wait(result))
+            try:
+                self._run_hook(hook)
+            except asyncio.CancelledError:
+                if not self._is_closing:
+                    raise
+            if self._is_closing:
+                return
 
     def _run_shutdown_hooks(self) -> None:
         for hook in self._shutdown_hooks if self._lifespan else ():
             try:
-                result = hook()
-                if inspect.isawaitable(result):
-                    self._loop.run_until_complete(_wait(result))
-            except Exception:
+                self._run_hook(hook)
+            except (Exception, asyncio.CancelledError):
                 logger.exception("a shutdown hook, %r, raised", hook)
+
+    def _run_hook(self, hook: Hook) -> None:
+        result = hook()
+        if not inspect.isawaitable(result):
+            return
+        self._hook = self._loop.create_task(_wait(result))
+        try:
+            self._loop.run_until_complete(self._hook)
+        finally:
+            self._hook = None
 
     # ---- serving ----
 
@@ -480,7 +494,8 @@ class App:
     ) -> None:
         """Serve until SIGINT, SIGTERM or `close()`, which close the app for good.
 
-        What is in flight is answered then; a second signal ends at once.
+        What is in flight is answered then; a second signal ends at once. If a handler
+        keeps the loop from acting on the first one, it raises KeyboardInterrupt there.
 
         switch_interval: seconds after which a computing thread must give up the GIL
             (`sys.setswitchinterval`, so it holds for the whole process); it is set
@@ -503,13 +518,22 @@ class App:
         with _signals(loop, self.close), _interval(switch_interval):
             try:
                 self._run_start_hooks()
-                loop.run_forever()
+                self._serve()
                 if self._is_closing:
                     loop.run_until_complete(self._finish())
             finally:
                 if not loop.is_closed():
                     loop.turns.finish()
                     self._run_shutdown_hooks()
+
+    def _serve(self) -> None:
+        if self._is_closing:  # by a start hook, or while it ran
+            return
+        self._is_serving = True
+        try:
+            self._loop.run_forever()
+        finally:
+            self._is_serving = False
 
     @property
     def loop(self) -> Loop:
@@ -524,16 +548,18 @@ class App:
     def close(self) -> Self:
         """Stop listening, answer what is in flight, and end `run`; from any thread.
 
-        A second call does not wait for slow clients any longer.
+        A second call does not wait any longer, for slow clients or for hooks.
         """
         if self._loop.is_running() and asyncio._get_running_loop() is not self._loop:
             self._loop.call_soon_threadsafe(self.close)
         elif self._is_closing:
             self._grace = 0.0
+            if self._hook is not None:
+                self._hook.cancel()
         else:
             self._is_closing = True
             self._server.stop()
-            if self._loop.is_running():
+            if self._is_serving:
                 self._loop.stop()
         return self
 
@@ -555,6 +581,8 @@ class App:
 
         def logged(handler: Handler) -> Handler:
             def around(res: Response, req: Request) -> object:
+                if req._was_handed_on():
+                    return handler(res, req)  # the first route's hook is there
                 started = perf_counter()
                 method, url = req.get_method(), req.get_full_url()
 
@@ -652,8 +680,23 @@ def _signals(loop: Loop, stop: Callable[[], object]) -> Iterator[None]:
         yield
         return
     before = {number: signal.getsignal(number) for number in _SIGNALS}
+    is_waiting = False  # a signal, for the loop to act on it
+
+    def note(number: int, frame: object) -> None:
+        nonlocal is_waiting
+        if is_waiting:
+            raise KeyboardInterrupt
+        is_waiting = True
+
+    def act() -> None:
+        nonlocal is_waiting
+        is_waiting = False
+        stop()
+
     for number in _SIGNALS:
-        loop.add_signal_handler(number, stop)
+        loop.add_signal_handler(number, act)  # it is woken up by a descriptor
+        signal.signal(number, note)
+        signal.siginterrupt(number, False)
     try:
         yield
     finally:

@@ -285,6 +285,9 @@ class Request:
         """Return what `set_yield` was given last."""
         return getattr(self, "_yields", False)
 
+    def _was_handed_on(self) -> bool:
+        return hasattr(self, "_skipped")
+
     def _next_route(self, routes: "Sequence[Route]") -> "Route":
         """Go on to the next route that matches, and return it.
 

@@ -210,6 +210,7 @@ class Response:
         if self._head is _GONE:
             return self
         if self._head is _OPEN:
+            self._check_stream()
             data = self._encode(Head(), message)
             if data:
                 self._put(_pack(self._exchange, 0, 0, 0, len(data)), data)
@@ -253,9 +254,15 @@ class Response:
         if claim is None:
             return False, True
         data = self._encode(Head(), message)
-        if self._head is _OPEN and claim.total < 0:
-            raise RuntimeError("a stream that write began is ended by end")
-        if self._head is not _OPEN:
+        if self._head is _OPEN:
+            if claim.total < 0:
+                raise RuntimeError("a stream that write began is ended by end")
+        else:
+            if type(total_size) is not int or total_size < claim.offset:
+                raise ValueError(
+                    f"{total_size!r} is not the size of a body that begins at "
+                    f"{claim.offset}"
+                )
             head = self._open_head()
             self._run_hooks(head, None)
             if end_connection:
@@ -263,8 +270,9 @@ class Response:
             block = head.block()
             flags = head.flags | OUT_MORE
             claim.total = total_size
+            rest = total_size - claim.offset
             self._put(
-                _pack(self._exchange, head.status, flags, len(block), total_size), block
+                _pack(self._exchange, head.status, flags, len(block), rest), block
             )
             self._head = _OPEN
         return self._send_part(claim, data)
@@ -311,7 +319,14 @@ class Response:
         return claim.offset if claim is not None else 0
 
     def write_offset(self, offset: int) -> Self:
-        """Set where the next `try_end` goes on, for bodies sent from their middle."""
+        """Begin a body at `offset`, in bytes: `try_end` sends what is behind it.
+
+        The length that the client is told is that of the rest. Raises RuntimeError
+        once the first part was sent.
+        """
+        if type(offset) is not int or offset < 0:
+            raise ValueError(f"an offset is a number of bytes, not {offset!r}")
+        self._open_head()
         claim = self._claim()
         if claim is not None:
             claim.offset = offset
@@ -430,9 +445,15 @@ class Response:
         return self._head in _ENDED
 
     def close(self) -> Self:
-        """Close the connection at once, whatever was said so far."""
+        """Close the connection at once, whatever was said so far.
+
+        An answer that was ended goes out before; if the client has sent its next
+        request already, the connection stays: `end(..., end_connection=True)` is sure.
+        """
         if self._head is not _GONE:
             self._outbox.close_connection(self._exchange)
+            if self._head not in _ENDED:
+                self._head = _GONE
         return self
 
     # ---- what it belongs to ----
@@ -533,9 +554,7 @@ class Response:
             outbox.hold(exchange)  # RFC 9112 9.6: nothing behind it is processed
 
     def _finish_stream(self, message: object, end_connection: bool) -> Self:
-        claim = self._find_claim()
-        if claim is not None and claim.total >= 0:
-            raise RuntimeError("a body that try_end began is ended by try_end")
+        self._check_stream()
         flags = OUT_LAST | (OUT_CLOSE if end_connection else 0)
         data = self._encode(Head(), message)
         parts = self._outbox.parts
@@ -545,6 +564,11 @@ class Response:
         if end_connection:
             self._outbox.hold(self._exchange)
         return self
+
+    def _check_stream(self) -> None:
+        claim = self._find_claim()
+        if claim is not None and claim.total >= 0:
+            raise RuntimeError("a body that try_end began is sent on by try_end")
 
     def _put(self, *data: bytes) -> None:
         parts = self._outbox.parts

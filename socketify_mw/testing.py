@@ -4,7 +4,8 @@ import asyncio
 import io
 import json
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
+from contextlib import suppress
 from http.client import HTTPResponse
 from http.cookies import SimpleCookie
 from typing import TYPE_CHECKING, Any
@@ -79,6 +80,7 @@ class TestClient:
         timeout: seconds, then TimeoutError. Raises RuntimeError while the app runs,
         and ConnectionError when it closes without an answer.
         """
+        self._app._check_open()
         data = self._request(method, url, headers, _body(body, json, form))
         loop = self._app.loop
         if loop.is_running():
@@ -89,7 +91,7 @@ class TestClient:
         with ours:
             ours.setblocking(False)
             self._app._server.adopt(theirs.detach())
-            received = loop.run_until_complete(_exchange(loop, ours, data, timeout))
+            received = _run(loop, _exchange(loop, ours, data, timeout))
         if not received:
             raise ConnectionError("the app closed the connection without an answer")
         answer = HTTPResponse(_Received(received), method=method)  # type: ignore[arg-type]
@@ -147,10 +149,8 @@ class TestClient:
     def _keep_cookies(self, answer: HTTPResponse) -> None:
         for line in answer.headers.get_all("Set-Cookie", []):
             for name, morsel in SimpleCookie(line).items():
-                if (
-                    morsel["max-age"].lstrip("-").isdigit()
-                    and int(morsel["max-age"]) <= 0
-                ):
+                age = morsel["max-age"]
+                if age.lstrip("-").isdigit() and int(age) <= 0:
                     self.cookies.pop(name, None)
                 else:
                     self.cookies[name] = morsel.coded_value
@@ -175,6 +175,18 @@ def _body(
     if value is not None:
         return "application/json", json.dumps(value).encode()
     return "", body.encode() if isinstance(body, str) else body
+
+
+def _run(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, bytes]) -> bytes:
+    """Run a coroutine to its end, also when KeyboardInterrupt ends the loop."""
+    task = loop.create_task(work)
+    try:
+        return loop.run_until_complete(task)
+    finally:
+        if not task.done():
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                loop.run_until_complete(task)
 
 
 async def _exchange(

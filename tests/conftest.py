@@ -130,18 +130,18 @@ def close_the_main_threads_loop() -> Iterator[None]:
     thread_loop().close()
 
 
-def _serve() -> Iterator[Callable[[Setup], Server]]:
+def _serve() -> Iterator[Callable[..., Server]]:
     """Give a function that serves an app, set up by the function it is given."""
     running: list[Server] = []
 
-    def start(setup: Setup) -> Server:
+    def start(setup: Setup, **options: object) -> Server:
         ready = threading.Event()
         made: list[Server] = []
         failure: list[BaseException] = []
 
         def run() -> None:
             try:
-                app = App()
+                app = App(**options)
                 setup(app)
                 app.listen(0, lambda it: made.append(Server(app, it.port, thread)))
                 app._loop.call_soon(ready.set)

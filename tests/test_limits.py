@@ -26,28 +26,6 @@ SHORT = 0.05
 NOT_BEFORE = SHORT - 0.012
 
 
-@pytest.fixture
-def limited(serve):
-    """Give a function that serves an app made with options of its own."""
-
-    def start(setup, **options):
-        ports = []
-
-        def add(app):
-            own = App(**options)
-            setup(own)
-            own.listen(0, ports.append)
-            apps.append(own)
-
-        apps = []
-        server = serve(add)
-        server.app = apps[0]
-        server.port = ports[0].port
-        return server
-
-    return start
-
-
 class Seen:
     """What the handlers of one request were called with; each can be awaited."""
 
@@ -252,8 +230,8 @@ def test_none_is_no_limit_and_the_shortest_time_is_no_eternity():
         ),
     ],
 )
-def test_a_head_over_its_limit_is_refused(limited, limits, below, above, status):
-    server = limited(lambda app: app.get("/*", hello), limits=Limits(**limits))
+def test_a_head_over_its_limit_is_refused(serve, limits, below, above, status):
+    server = serve(lambda app: app.get("/*", hello), limits=Limits(**limits))
     assert server.ask(*below).status == 200
     client = server.client()
     answer = client.ask(*above)
@@ -261,14 +239,14 @@ def test_a_head_over_its_limit_is_refused(limited, limits, below, above, status)
     assert client.is_closed_by_server()
 
 
-def test_a_body_over_its_limit_is_refused_before_its_handler(limited):
+def test_a_body_over_its_limit_is_refused_before_its_handler(serve):
     ran = []
 
     def note(res, req):
         ran.append(1)
         echo(res, req)
 
-    server = limited(lambda app: app.post("/", note), limits=Limits(max_body=5))
+    server = serve(lambda app: app.post("/", note), limits=Limits(max_body=5))
     client = server.client()
     client.send(post(5) + b"12345" + post(6))
     assert client.read().body == b"12345"
@@ -278,16 +256,16 @@ def test_a_body_over_its_limit_is_refused_before_its_handler(limited):
     assert ran == [1]
 
 
-def test_without_a_limit_a_body_may_be_announced_of_any_size(limited):
-    server = limited(lambda app: app.post("/", hello), limits=Limits(max_body=None))
+def test_without_a_limit_a_body_may_be_announced_of_any_size(serve):
+    server = serve(lambda app: app.post("/", hello), limits=Limits(max_body=None))
     client = server.client()
     client.send(post(10**15))
     assert client.read().status == 200
 
 
-def test_a_head_that_takes_too_long_is_refused(limited):
+def test_a_head_that_takes_too_long_is_refused(serve):
     limits = Limits(head_timeout=SHORT, idle_timeout=None)
-    server = limited(lambda app: app.get("/", hello), limits=limits)
+    server = serve(lambda app: app.get("/", hello), limits=limits)
     client = server.client()
     assert client.ask("/").status == 200
     started = time.monotonic()
@@ -298,9 +276,9 @@ def test_a_head_that_takes_too_long_is_refused(limited):
     assert client.is_closed_by_server()
 
 
-def test_a_body_that_takes_too_long_is_refused_and_its_handler_told(limited):
+def test_a_body_that_takes_too_long_is_refused_and_its_handler_told(serve):
     seen = Seen()
-    server = limited(
+    server = serve(
         lambda app: app.post("/", reader(seen)), limits=Limits(body_timeout=SHORT)
     )
     client = server.client()
@@ -315,9 +293,9 @@ def test_a_body_that_takes_too_long_is_refused_and_its_handler_told(limited):
     assert seen.response.aborted
 
 
-def test_an_answer_that_takes_too_long_is_the_servers(limited):
+def test_an_answer_that_takes_too_long_is_the_servers(serve):
     seen = Seen()
-    server = limited(
+    server = serve(
         lambda app: app.get("/", lambda res, req: res.on_aborted(seen.on_aborted)),
         limits=Limits(answer_timeout=SHORT),
     )
@@ -330,8 +308,8 @@ def test_an_answer_that_takes_too_long_is_the_servers(limited):
     assert seen.response.aborted
 
 
-def test_an_idle_connection_is_closed_without_a_word(limited):
-    server = limited(lambda app: app.get("/", hello), limits=Limits(idle_timeout=SHORT))
+def test_an_idle_connection_is_closed_without_a_word(serve):
+    server = serve(lambda app: app.get("/", hello), limits=Limits(idle_timeout=SHORT))
     started = time.monotonic()
     fresh = server.client()
     assert fresh.is_closed_by_server()
@@ -343,8 +321,8 @@ def test_an_idle_connection_is_closed_without_a_word(limited):
     assert time.monotonic() - started >= NOT_BEFORE
 
 
-def test_a_client_that_takes_nothing_is_cut_off(limited):
-    server = limited(
+def test_a_client_that_takes_nothing_is_cut_off(serve):
+    server = serve(
         lambda app: app.get("/", lambda res, req: res.end(bytes(30_000_000))),
         limits=Limits(send_timeout=SHORT, idle_timeout=None),
     )
@@ -366,16 +344,16 @@ def test_a_client_that_takes_nothing_is_cut_off(limited):
 # ---- connections ----
 
 
-def test_as_many_connections_as_allowed_are_kept(limited):
-    server = limited(lambda app: app.get("/", hello), limits=Limits(max_connections=3))
+def test_as_many_connections_as_allowed_are_kept(serve):
+    server = serve(lambda app: app.get("/", hello), limits=Limits(max_connections=3))
     clients = [server.client() for _ in range(3)]
     for client in clients * 2:
         answer = client.ask("/")
         assert (answer.status, answer["connection"]) == (200, None)
 
 
-def test_a_further_client_takes_the_place_of_an_idle_one(limited):
-    server = limited(lambda app: app.get("/", hello), limits=Limits(max_connections=2))
+def test_a_further_client_takes_the_place_of_an_idle_one(serve):
+    server = serve(lambda app: app.get("/", hello), limits=Limits(max_connections=2))
     clients = [server.client() for _ in range(2)]
     for client in clients:
         assert client.ask("/").status == 200
@@ -393,7 +371,7 @@ def test_a_further_client_takes_the_place_of_an_idle_one(limited):
     assert server.call(server.app._server.connections) == 2
 
 
-def test_a_further_client_waits_until_a_busy_one_is_answered(limited):
+def test_a_further_client_waits_until_a_busy_one_is_answered(serve):
     open_ones = []
     ready = threading.Semaphore(0)
 
@@ -401,7 +379,7 @@ def test_a_further_client_waits_until_a_busy_one_is_answered(limited):
         open_ones.append(res.on_aborted(lambda res: None))
         ready.release()
 
-    server = limited(
+    server = serve(
         lambda app: app.get("/later", later).get("/", hello),
         limits=Limits(max_connections=2),
     )
@@ -424,8 +402,8 @@ def test_a_further_client_waits_until_a_busy_one_is_answered(limited):
     assert busy[1].read()["connection"] is None
 
 
-def test_a_crowd_is_served_with_few_connections(limited):
-    server = limited(lambda app: app.get("/", hello), limits=Limits(max_connections=4))
+def test_a_crowd_is_served_with_few_connections(serve):
+    server = serve(lambda app: app.get("/", hello), limits=Limits(max_connections=4))
     held, gate = threading.Event(), threading.Event()
 
     def hold():
@@ -453,8 +431,8 @@ def test_a_crowd_is_served_with_few_connections(limited):
     [(2, 2, 3), (1000, 1000, 1001), ("default", 10, 11), (0, 0, 1), (None, 2000, None)],
 )
 @pytest.mark.parametrize("is_chunked", [False, True])
-def test_a_route_may_have_its_own_limit(limited, own, fits, is_too_large, is_chunked):
-    server = limited(
+def test_a_route_may_have_its_own_limit(serve, own, fits, is_too_large, is_chunked):
+    server = serve(
         lambda app: app.post("/", echo, max_body=own).post("/other", echo),
         limits=Limits(max_body=10),
     )
@@ -478,8 +456,8 @@ def test_a_route_may_have_its_own_limit(limited, own, fits, is_too_large, is_chu
 @pytest.mark.parametrize(
     "verb", ["get", "post", "options", "delete", "patch", "put", "head", "any"]
 )
-def test_each_verb_takes_a_limit(limited, verb):
-    server = limited(lambda app: getattr(app, verb)("/", hello, max_body=3))
+def test_each_verb_takes_a_limit(serve, verb):
+    server = serve(lambda app: getattr(app, verb)("/", hello, max_body=3))
 
     def ask(body):
         client = server.client()
@@ -503,8 +481,8 @@ def test_what_is_no_size_is_an_error_at_registration(value):
     app.post("/", hello, max_body=1)  # nothing was registered
 
 
-def test_what_matches_no_route_has_the_apps_limit(limited):
-    server = limited(
+def test_what_matches_no_route_has_the_apps_limit(serve):
+    server = serve(
         lambda app: app.post("/", hello, max_body=None), limits=Limits(max_body=10)
     )
     for size, status in ((10, 404), (11, 413)):
@@ -857,9 +835,9 @@ def test_each_handler_for_the_end_is_called_though_one_raises(serve, caplog):
     assert server.ask("/other").status == 200
 
 
-def test_a_body_that_grows_too_large_aborts_its_handler(limited):
+def test_a_body_that_grows_too_large_aborts_its_handler(serve):
     seen = Seen()
-    server = limited(
+    server = serve(
         lambda app: app.post("/", reader(seen), max_body=10), limits=Limits()
     )
     client = server.client()
@@ -972,14 +950,14 @@ def say_last(client, data):
 
 
 @pytest.mark.parametrize("data", [GET, post(4) + b"body"])
-def test_a_late_answer_reaches_a_half_closed_client_if_the_app_allows(limited, data):
+def test_a_late_answer_reaches_a_half_closed_client_if_the_app_allows(serve, data):
     seen = Seen()
 
     def later(res, req):
         res.on_aborted(seen.on_aborted)
         req.app._loop.call_later(0.05, res.end, "late")
 
-    server = limited(lambda app: app.any("/", later), half_close=True)
+    server = serve(lambda app: app.any("/", later), half_close=True)
     client = server.client()
     say_last(client, data)
     assert client.read().body == b"late"
@@ -1000,8 +978,8 @@ def test_else_a_half_closed_client_has_gone(serve, data):
 
 
 @pytest.mark.parametrize("half_close", [False, True])
-def test_an_answer_at_once_reaches_a_half_closed_client(limited, half_close):
-    server = limited(
+def test_an_answer_at_once_reaches_a_half_closed_client(serve, half_close):
+    server = serve(
         lambda app: app.get("/", hello).post("/", echo), half_close=half_close
     )
     client = server.client()
@@ -1012,9 +990,9 @@ def test_an_answer_at_once_reaches_a_half_closed_client(limited, half_close):
 
 
 @pytest.mark.parametrize("half_close", [False, True])
-def test_half_a_body_is_no_body(limited, half_close):
+def test_half_a_body_is_no_body(serve, half_close):
     seen = Seen()
-    server = limited(lambda app: app.post("/", reader(seen)), half_close=half_close)
+    server = serve(lambda app: app.post("/", reader(seen)), half_close=half_close)
     client = server.client()
     say_last(client, post(8) + b"half")
     assert seen.aborted.wait(10)

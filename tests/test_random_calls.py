@@ -5,7 +5,6 @@ import random
 import time
 
 import pytest
-from test_limits import limited  # noqa: F401
 
 from socketify_mw import Limits
 
@@ -55,9 +54,9 @@ def any_calls(res, req):
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_any_calls_in_any_order_leave_the_server_alive(limited, seed):
+def test_any_calls_in_any_order_leave_the_server_alive(serve, seed):
     random.seed(seed)
-    server = limited(
+    server = serve(
         lambda app: app.any("/*", any_calls).get("/alive", alive),
         limits=Limits(send_timeout=0.2),
     )

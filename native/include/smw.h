@@ -309,7 +309,8 @@ int smw_exchange_peer(smw_batch *batch, uint64_t exchange, smw_peer *peer);
 int64_t smw_exchange_backlog(smw_batch *batch, uint64_t exchange);
 
 /* Close the connection of an exchange, whatever was said so far; SMW_EVENT_ABORTED
- * follows. 0 or SMW_EGONE. */
+ * follows. If the exchange was answered, and is the last one that was handed out, its
+ * answer goes out before. 0 or SMW_EGONE. */
 int smw_exchange_close(smw_batch *batch, uint64_t exchange);
 
 /* An outbox is a row of: record, head, body. A record is, in native byte order

@@ -35,6 +35,25 @@ conn *http_conn_of(smw_loop *loop, uint64_t id)
     return h == NULL ? NULL : &h->conn;
 }
 
+int http_close(smw_loop *loop, uint64_t id)
+{
+    conn *c = conn_at(loop, id);
+    if (c == NULL || c->protocol != &protocol) return SMW_EGONE;
+    http_conn *h = (http_conn *)c;
+    if (http_conn_find(loop, id) != NULL) {
+        conn_break(c);
+        return 0;
+    }
+    /* The connection bears the number of its last request. */
+    uint64_t generation = slot_generation(id);
+    if (generation != c->generation || generation + 1 != h->first) return SMW_EGONE;
+    if (c->is_finishing || c->is_broken) return 0;
+    h->takes_no_more = true;
+    c->must_linger = true; /* the peer may be sending more */
+    conn_finish(c);
+    return 0;
+}
+
 static bool expects_body(const http_conn *h)
 {
     return h->wants_body && h->owes_body;

@@ -59,6 +59,10 @@ conn *http_conn_of(smw_loop *loop, uint64_t exchange);
 int64_t http_send(smw_loop *loop, uint64_t exchange, const char *data, size_t length,
                   uint64_t left);
 
+/* Close the connection of an exchange: at once while it is open; behind its answer when
+ * that was given and nothing was handed out since. 0 or SMW_EGONE. */
+int http_close(smw_loop *loop, uint64_t exchange);
+
 /* Bytes of the connection's output that the kernel has not taken; when there are any,
  * on_writable follows. Or SMW_EGONE. */
 int64_t http_backlog(smw_loop *loop, uint64_t exchange);

@@ -235,10 +235,7 @@ int64_t smw_exchange_backlog(smw_batch *batch, uint64_t exchange)
 
 int smw_exchange_close(smw_batch *batch, uint64_t exchange)
 {
-    conn *c = http_conn_of(batch->loop, exchange);
-    if (c == NULL) return SMW_EGONE;
-    conn_break(c);
-    return 0;
+    return http_close(batch->loop, exchange);
 }
 
 int64_t smw_exchange_send(smw_batch *batch, uint64_t exchange, const char *data,
