@@ -448,7 +448,8 @@ static void wait_for_answer(http_conn *h)
         abort_open(h, 0);
         return;
     }
-    if (is_being_sent(h)) http_conn_start_waiting(h);
+    /* From here on it has the time for sending; a last look does not renew it. */
+    if (is_being_sent(h) && !h->was_looked_at) http_conn_start_waiting(h);
     conn_pause(c); /* its answer resumes it */
 }
 
