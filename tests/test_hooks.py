@@ -148,6 +148,40 @@ def test_a_start_hook_may_close_the_app(is_async):
     assert seen == ["end"]
 
 
+def test_a_second_close_cancels_a_hook_that_waits(caplog):
+    seen = []
+    app = App().listen(0)
+
+    async def endless(name):
+        app.loop.call_soon(app.close)
+        app.loop.call_soon(app.close)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            seen.append(name)
+
+    app.on_start(lambda: endless("start"))
+    app.on_start(lambda: seen.append("never"))
+    app.on_shutdown(lambda: endless("shutdown"))
+    app.on_shutdown(lambda: seen.append("end"))
+    app.run()
+    assert seen == ["start", "shutdown", "end"]
+    assert "a shutdown hook" in caplog.text
+
+
+def test_an_app_that_is_closed_leaves_the_others_of_its_loop_alone():
+    first, second = App().listen(0), App().listen(0)
+    steps = []
+
+    def close_second():
+        second.close()
+        first.loop.call_later(0.01, lambda: (steps.append("still"), first.close()))
+
+    first.on_start(lambda: first.loop.call_soon(close_second) and None)
+    first.run()
+    assert steps == ["still"]
+
+
 @pytest.mark.parametrize("name", ["on_start", "on_shutdown", "on_error", "access_log"])
 @pytest.mark.parametrize("wrong", [None, "text", 1])
 def test_a_hook_must_be_callable(name, wrong):

@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import sysconfig
@@ -125,6 +126,34 @@ def test_what_is_in_flight_at_the_signal_is_answered(run, tmp_path):
     assert "everybody waited" in log and "GET / (slow)" in log
     thread.join(10)
     assert answers[0].text == "slow but whole"
+
+
+BLOCKED = """
+import time
+from socketify_mw import App
+
+def block(res, req):
+    print("blocked", flush=True)
+    time.sleep(60)
+
+app = App()
+app.on_shutdown(lambda: print("the end"))
+app.get("/", block)
+app.listen(0, lambda it: print(f"http://localhost:{it.port}", flush=True))
+app.run()
+"""
+
+
+def test_a_second_signal_ends_a_handler_that_blocks(run):
+    program = run("-c", BLOCKED)
+    with socket.create_connection(("localhost", int(program.url.split(":")[-1]))) as it:
+        it.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert program.process.stdout.readline() == "blocked\n"
+        program.process.send_signal(signal.SIGTERM)
+        code, errors = program.stop(signal.SIGINT)
+    assert code != 0
+    assert "KeyboardInterrupt" in errors and "in block" in errors
+    assert program.printed.endswith("the end\n")
 
 
 def test_the_version_is_said_once():
