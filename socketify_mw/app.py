@@ -41,6 +41,9 @@ SWITCH_INTERVAL = 0.0005
 # Seconds for clients to take their last answers when the app is stopped.
 GRACE = 30.0
 
+# Seconds that tasks may take to end when they were cancelled.
+CANCELLING = 5.0
+
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -607,10 +610,16 @@ class App:
             raise RuntimeError(FORKED)
 
     async def _finish(self) -> None:
-        """Wait until every connection was told the end, or the grace is over."""
+        """Wait until every connection was told the end, or the grace is over; cancel
+        what still runs then.
+        """
         started = monotonic()
         while self._server.connections() and monotonic() - started < self._grace:
             await asyncio.sleep(0.01)
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=CANCELLING)
 
 
 def _check_size(route: Route, max_body: object) -> None:

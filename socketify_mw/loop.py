@@ -326,10 +326,10 @@ class TurnSelector(selectors.BaseSelector):
         """Take no more of a request's body for now."""
         self._ask(self.native.read, exchange, False)
 
-    def backlog(self, exchange: int) -> int:
-        """Return the bytes of an answer that wait here; 0 for none, or gone."""
+    def backlog(self, exchange: int) -> int | None:
+        """Return the bytes of an answer that wait here; None when the peer has gone."""
         self.flush()
-        return self._ask(self.native.backlog, exchange) or 0
+        return self._ask(self.native.backlog, exchange)
 
     def send_part(self, exchange: int, data: bytes, left: int) -> int | None:
         """Send a part of an announced body, which begins `left` bytes before its end.

@@ -62,7 +62,7 @@ class Outbox(Protocol):
     def send_part(self, exchange: int, data: bytes, left: int) -> int | None: ...
     def read(self, claim: Claim) -> None: ...
     def pause(self, exchange: int) -> None: ...
-    def backlog(self, exchange: int) -> int: ...
+    def backlog(self, exchange: int) -> int | None: ...
     def peer(self, exchange: int) -> tuple[bytes, int]: ...
     def close_connection(self, exchange: int) -> None: ...
     def add_bytes(self, count: int) -> None: ...
@@ -229,16 +229,20 @@ class Response:
     def drain(self) -> "asyncio.Future[None]":
         """Return a future that is done when what was written has left the server.
 
-        Raises ClientGone in whoever awaits it when the client has gone.
+        It is done in the loop's next round at the earliest, so that others have their
+        turn beside a client that takes all at once. Raises ClientGone in whoever awaits
+        it when the client has gone.
         """
-        future: asyncio.Future[None] = self.app.loop.create_future()
+        loop = self.app.loop
+        future: asyncio.Future[None] = loop.create_future()
         claim = self._claim(can_answer=True)
-        if claim is None:
+        backlog = self._outbox.backlog(self._exchange) if claim is not None else None
+        if claim is None or backlog is None:
             future.set_exception(ClientGone("the client has gone"))
-        elif self._outbox.backlog(self._exchange):
+        elif backlog:
             claim.writers.append(future)
         else:
-            future.set_result(None)
+            loop.call_soon(_set_done, future)
         return future
 
     def try_end(
@@ -654,6 +658,11 @@ Headers = Mapping[str, object] | Iterable[tuple[str | bytes, object]]
 
 # What may stand in a reference as it is (RFC 3986 2), and "%", which begins an escape.
 _URL_SAFE = "%:/?#[]@!$&'()*+,;=~"
+
+
+def _set_done(future: "asyncio.Future[None]") -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 _H = TypeVar("_H", bound=Callable[..., object])

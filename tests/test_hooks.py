@@ -182,6 +182,25 @@ def test_an_app_that_is_closed_leaves_the_others_of_its_loop_alone():
     assert steps == ["still"]
 
 
+def test_what_still_runs_at_the_end_is_cancelled_before_the_shutdown_hooks():
+    seen = []
+
+    async def endless():
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            await asyncio.sleep(0)
+            seen.append("cancelled")
+            raise
+
+    app = App().listen(0)
+    app.on_start(lambda: app.run_async(endless()) and None)
+    app.on_start(lambda: app.loop.call_soon(app.close) and None)
+    app.on_shutdown(lambda: seen.append("end"))
+    app.run()
+    assert seen == ["cancelled", "end"]
+
+
 @pytest.mark.parametrize("name", ["on_start", "on_shutdown", "on_error", "access_log"])
 @pytest.mark.parametrize("wrong", [None, "text", 1])
 def test_a_hook_must_be_callable(name, wrong):
