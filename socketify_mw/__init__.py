@@ -1,6 +1,6 @@
 """A Python web server for people who live in middleware, on a native HTTP core."""
 
-from .app import SWITCH_INTERVAL, App, ListenConfig
+from .app import SWITCH_INTERVAL, App
 from .bare_loop import BareLoop
 from .errors import (
     ClientGone,
@@ -11,6 +11,7 @@ from .errors import (
     SocketifyError,
 )
 from .limits import Limits
+from .listen import ListenConfig
 from .loop import Loop
 from .options import AppListenOptions, AppOptions
 from .request import Request

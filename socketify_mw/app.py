@@ -5,26 +5,24 @@ import inspect
 import json
 import logging
 import os
-import signal
-import sys
-import threading
-from collections.abc import Callable, Coroutine, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
-from time import monotonic, perf_counter
+from collections.abc import Callable, Coroutine, Mapping
+from time import monotonic
 from typing import Any, Self, TypeVar
 
-from ._binding import FORKED, METHODS, W_ALLOW
+from ._binding import FORKED
+from .access_log import access_logger, logged_by
 from .errors import ClientGone, ConfigError, NativeError, RouteError
 from .extension import Extension
-from .head import Head
 from .limits import Limits
+from .listen import ListenConfig, listen_at_path, listen_at_port
 from .loop import Loop, thread_loop
-from .options import AppListenOptions, AppOptions
+from .miss import answer_miss
+from .options import AppListenOptions, AppOptions, options_of
 from .request import Request
 from .response import Response
-from .route import PATTERN_RULES, Handler, MaxBody, Route
+from .route import PATTERN_RULES, Handler, MaxBody, Route, check_max_body
 from .router import Router
+from .signals import handled_signals, shorter_interval
 from .testing import TestClient
 
 ErrorHandler = Callable[[BaseException, Response | None, Request | None], object]
@@ -32,7 +30,6 @@ Hook = Callable[[], object]
 Wrapper = Callable[[Handler], Handler]
 
 logger = logging.getLogger("socketify_mw")
-access_logger = logging.getLogger("socketify_mw.access")
 
 # How long a turn may wait for the GIL while another thread computes. Python's own 5 ms
 # would be the price of every turn then; at 0.5 ms the other thread loses about 1 %.
@@ -43,21 +40,6 @@ GRACE = 30.0
 
 # Seconds that tasks may take to end when they were cancelled.
 CANCELLING = 5.0
-
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
-
-@dataclass(frozen=True)
-class ListenConfig:
-    """What `listen` tells its handler: where the app can be reached."""
-
-    port: int  # 0 for a unix socket
-    host: str | None
-    path: str | None = None
-
-
-def _log_access(line: str) -> None:
-    access_logger.info(line)
 
 
 class App:
@@ -123,7 +105,7 @@ class App:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._wrappers: list[Wrapper] = []
         self._extensions = Extension(), Extension()
-        self._miss_route = Route(self, "ANY", "*", _miss)
+        self._miss_route = Route(self, "ANY", "*", answer_miss)
         self._routes.append(self._miss_route)
         self._server.miss(self._loop.add_route(self._miss_route))
 
@@ -194,7 +176,7 @@ class App:
     ) -> Self:
         route = Route(self, method, path, handler)
         if max_body is not None and max_body != "default":
-            _check_size(route, max_body)
+            check_max_body(route, max_body)
         token = self._loop.add_route(route)
         try:
             self._server.route(method, route.pattern, token)
@@ -435,7 +417,7 @@ class App:
         """
         self._check_open()
         if isinstance(port_or_options, Mapping):
-            port_or_options = _options_of(port_or_options)
+            port_or_options = options_of(port_or_options)
         if isinstance(port_or_options, AppListenOptions):
             if host is not None or path is not None:
                 raise ValueError("give host and path in the options, or as arguments")
@@ -451,43 +433,18 @@ class App:
         if path is None:
             if mode is not None:
                 raise ValueError("mode is for a unix socket: give its path too")
-            config = self._listen_at_port(host, port or 0, backlog, reuse_port)
+            config = listen_at_port(self._server, host, port or 0, backlog, reuse_port)
         else:
             if port is not None or host is not None or reuse_port:
                 raise ValueError(
                     "a unix socket has no port or host, and cannot be shared: give "
                     "path without port, host and reuse_port"
                 )
-            config = self._listen_at_path(path, mode, backlog)
+            config = listen_at_path(self._server, path, mode, backlog)
         self._is_listening = True
         if handler is not None:
             handler(config)
         return self
-
-    def _listen_at_port(
-        self, host: str | None, port: int, backlog: int, reuse_port: bool
-    ) -> ListenConfig:
-        try:
-            real = self._server.listen(host, port, backlog, reuse_port, None, 0)
-        except OSError as error:
-            where = f"port {port} of {host or 'every address'}"
-            raise OSError(error.errno, f"{error.strerror} ({where})") from None
-        return ListenConfig(real, host)
-
-    def _listen_at_path(
-        self, path: str | os.PathLike[str] | bytes, mode: int | None, backlog: int
-    ) -> ListenConfig:
-        name = os.fsencode(path)
-        if not name or b"\0" in name:
-            raise ValueError(f"a path has a byte at least, and no NUL, not {path!r}")
-        if mode is not None and (type(mode) is not int or not 0 < mode <= 0o777):
-            raise ValueError(f"a mode is a number from 0o001 to 0o777, not {mode!r}")
-        text = os.fsdecode(name)
-        try:
-            self._server.listen(None, 0, backlog, False, name, mode or 0)
-        except OSError as error:
-            raise OSError(error.errno, error.strerror, text) from None
-        return ListenConfig(0, None, text)
 
     def run(
         self,
@@ -518,7 +475,7 @@ class App:
             )
         if not self._is_listening:
             logger.warning("the app runs without listening: call listen() before run()")
-        with _signals(loop, self.close), _interval(switch_interval):
+        with handled_signals(loop, self.close), shorter_interval(switch_interval):
             try:
                 self._run_start_hooks()
                 self._serve()
@@ -574,34 +531,13 @@ class App:
         self._check_open()
         return TestClient(self)
 
-    def access_log(self, log: Callable[[str], object] = _log_access) -> None:
+    def access_log(self, log: Callable[[str], object] = access_logger.info) -> None:
         """Call `log(line)` for each answer, 404 and 500 too; else log it as INFO.
 
         A line is: address, method, URL, status, bytes of the body ("-": a stream or
         sent in parts), milliseconds.
         """
-        _called(log, "access_log")
-
-        def logged(handler: Handler) -> Handler:
-            def around(res: Response, req: Request) -> object:
-                if req._was_handed_on():
-                    return handler(res, req)  # the first route's hook is there
-                started = perf_counter()
-                method, url = req.get_method(), req.get_full_url()
-
-                def tell(head: Head, body: bytes | None) -> bytes | None:
-                    size = "-" if body is None else len(body)
-                    spent = (perf_counter() - started) * 1000
-                    address = res.get_remote_address() or "-"
-                    log(f"{address} {method} {url} {head.status} {size} {spent:.1f}")
-                    return body
-
-                res._on_commit(tell)
-                return handler(res, req)
-
-            return around
-
-        self._wrap(logged)
+        self._wrap(logged_by(_called(log, "access_log")))
 
     def _check_open(self) -> None:
         if self._is_closing:
@@ -622,53 +558,6 @@ class App:
             await asyncio.wait(self._tasks, timeout=CANCELLING)
 
 
-def _check_size(route: Route, max_body: object) -> None:
-    if type(max_body) is not int or not 0 <= max_body < 2**63:
-        raise RouteError(
-            f"{route}: max_body is a number of bytes, None for any number, or "
-            f'"default", not {max_body!r}'
-        )
-
-
-def _miss(res: Response, req: Request) -> None:
-    """Answer a request that no route matches (RFC 9110 9.3.7, 15.5.5, 15.5.6)."""
-    method = req.get_method()
-    if method == "CONNECT":
-        res.write_status(501).end("Not Implemented")
-        return
-    allowed = _allowed(req)
-    if not allowed:
-        res.write_status(404).end("Not Found")
-        return
-    res.write_header("Allow", ", ".join(allowed))
-    if method == "OPTIONS":
-        res.write_status(204).end()
-    else:
-        res.write_status(405).end("Method Not Allowed")
-
-
-def _allowed(req: Request) -> list[str]:
-    """Return the methods that routes for the request's path have."""
-    if req.get_url() == "*":  # OPTIONS about the server as a whole
-        known = req.app._methods
-        found = [name for name in METHODS if name in known or "ANY" in known]
-    else:
-        allow = req._view.words[req._base + W_ALLOW]
-        found = [name for i, name in enumerate(METHODS) if allow >> i & 1]
-    if "GET" in found and "HEAD" not in found:
-        found.append("HEAD")
-    if found and "OPTIONS" not in found:
-        found.append("OPTIONS")
-    return found
-
-
-def _options_of(options: Mapping[str, Any]) -> AppListenOptions:
-    unknown = set(options) - set(AppListenOptions.__dataclass_fields__)
-    if unknown:
-        raise ConfigError(f"unknown options of listen: {', '.join(sorted(unknown))}")
-    return AppListenOptions(**options)
-
-
 _C = TypeVar("_C", bound=Callable[..., object])
 
 
@@ -680,50 +569,3 @@ def _called(function: _C, name: str) -> _C:
 
 async def _wait(awaitable: Any) -> None:
     await awaitable
-
-
-@contextmanager
-def _signals(loop: Loop, stop: Callable[[], object]) -> Iterator[None]:
-    """Let SIGINT and SIGTERM call `stop`; impossible, and left out, in a thread."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
-    is_waiting = False  # a signal, for the loop to act on it
-
-    def note(number: int, frame: object) -> None:
-        nonlocal is_waiting
-        if is_waiting:
-            raise KeyboardInterrupt
-        is_waiting = True
-
-    def act() -> None:
-        nonlocal is_waiting
-        is_waiting = False
-        stop()
-
-    for number in _SIGNALS:
-        loop.add_signal_handler(number, act)  # it is woken up by a descriptor
-        signal.signal(number, note)
-        signal.siginterrupt(number, False)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            if not loop.is_closed():
-                loop.remove_signal_handler(number)
-            if handler is not None:  # None: it was not set by Python
-                signal.signal(number, handler)
-
-
-@contextmanager
-def _interval(seconds: float | None) -> Iterator[None]:
-    before = sys.getswitchinterval()
-    if seconds is None or seconds >= before:
-        yield
-        return
-    sys.setswitchinterval(seconds)
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(before)

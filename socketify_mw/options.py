@@ -1,6 +1,8 @@
 """Options: what `App` and `App.listen` may be given in place of arguments."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from .errors import ConfigError
 
@@ -30,6 +32,14 @@ class AppListenOptions:
         _check(self, "domain", str, type(None))
         if self.domain is not None and (self.host is not None or self.port):
             raise ConfigError("domain goes without host and port")
+
+
+def options_of(options: Mapping[str, Any]) -> AppListenOptions:
+    """Return the options that stand in a mapping."""
+    unknown = set(options) - set(AppListenOptions.__dataclass_fields__)
+    if unknown:
+        raise ConfigError(f"unknown options of listen: {', '.join(sorted(unknown))}")
+    return AppListenOptions(**options)
 
 
 @dataclass

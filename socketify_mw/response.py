@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping
 from inspect import iscoroutine, iscoroutinefunction
 from struct import Struct
 from threading import get_ident
-from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 from urllib.parse import parse_qs, quote
 
 from ._binding import (
@@ -26,6 +26,7 @@ from ._binding import (
 from .claim import AbortedHandler, Claim, DataHandler, WritableHandler
 from .errors import ClientGone
 from .head import CommitHook, Head, cookie_line
+from .outbox import Outbox
 
 if TYPE_CHECKING:
     from .app import App
@@ -46,26 +47,6 @@ _OPEN: Final = Head()
 _FAILED: Final = Head()
 _GONE: Final = Head()
 _ENDED: Final = (_DONE, _FAILED)
-
-
-class Outbox(Protocol):
-    """Where answers wait for the next turn: the loop's selector."""
-
-    thread: int
-    parts: list[bytes]
-    bodies: dict[int, bytes]
-    claims: dict[int, Claim]
-
-    def hold(self, exchange: int) -> None: ...
-    def is_held(self, exchange: int) -> bool: ...
-    def send_body(self, exchange: int) -> None: ...
-    def send_part(self, exchange: int, data: bytes, left: int) -> int | None: ...
-    def read(self, claim: Claim) -> None: ...
-    def pause(self, exchange: int) -> None: ...
-    def backlog(self, exchange: int) -> int | None: ...
-    def peer(self, exchange: int) -> tuple[bytes, int]: ...
-    def close_connection(self, exchange: int) -> None: ...
-    def add_bytes(self, count: int) -> None: ...
 
 
 class Response:
@@ -585,7 +566,7 @@ class Response:
         if head in (_DONE, _FAILED, _GONE):
             return
         if head is _OPEN:  # too late for that: the client is to see that it is cut off
-            self._outbox.close_connection(self._exchange)
+            self.close()
             return
         fresh = self._head = Head()
         if head is not None:

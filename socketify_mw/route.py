@@ -72,3 +72,12 @@ class Route:
             raise RouteError(
                 f"{self}: {error}: a handler is called with (res, req)"
             ) from None
+
+
+def check_max_body(route: Route, max_body: object) -> None:
+    """Refuse a limit that cannot be meant."""
+    if type(max_body) is not int or not 0 <= max_body < 2**63:
+        raise RouteError(
+            f"{route}: max_body is a number of bytes, None for any number, or "
+            f'"default", not {max_body!r}'
+        )

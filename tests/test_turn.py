@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from socketify_mw import App, RequestExpired, _binding, loop, response
+from socketify_mw import App, RequestExpired, _binding, response, turns
 from socketify_mw.loop import Loop, thread_loop
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -53,7 +53,7 @@ class Counted:
 @pytest.fixture
 def full_batches(monkeypatch):
     """Let no clock cut a batch: a busy machine must not change what is counted."""
-    monkeypatch.setattr(loop, "_BATCH_SECONDS", 3600)
+    monkeypatch.setattr(turns, "_BATCH_SECONDS", 3600)
 
 
 @pytest.mark.parametrize("count", [1, 16, 100])
@@ -218,7 +218,7 @@ def test_a_storm_of_raising_signals_loses_no_request_and_mixes_no_answers():
     """Signals at any instruction: what was handed out is answered once, in order."""
     from conftest import Client
 
-    loop_file, response_file = loop.__file__, response.__file__
+    turns_file, response_file = turns.__file__, response.__file__
 
     count, rounds = 50, 600
     app = App()
@@ -251,7 +251,7 @@ def test_a_storm_of_raising_signals_loses_no_request_and_mixes_no_answers():
 
     def interrupt(number, frame):
         # In our own code alone: asyncio's makes no such promise.
-        if frame.f_code.co_filename in (loop_file, response_file):
+        if frame.f_code.co_filename in (turns_file, response_file):
             raise Interrupt
 
     before = signal.signal(signal.SIGALRM, interrupt)
@@ -386,7 +386,7 @@ def talk_in_thread(app, port, talk):
 
 
 def test_work_that_a_resumed_batch_schedules_does_not_wait(monkeypatch):
-    monkeypatch.setattr(loop, "_BATCH_SECONDS", 3600)  # both requests in one batch
+    monkeypatch.setattr(turns, "_BATCH_SECONDS", 3600)  # both requests in one batch
     app = App()
     done = threading.Event()
 
@@ -418,10 +418,10 @@ def test_an_exception_after_a_hold_leaves_no_request_behind_it_unanswered(
     monkeypatch, closes
 ):
     """The body that was held back may be sent whole before the batch goes on."""
-    monkeypatch.setattr(loop, "_BATCH_SECONDS", 3600)
+    monkeypatch.setattr(turns, "_BATCH_SECONDS", 3600)
     app = App()
-    turns = app._loop.turns
-    hold, send, sends = turns.hold, turns.native.send, []
+    selector = app._loop.turns
+    hold, send, sends = selector.hold, selector.native.send, []
 
     def find_no_room_at_first(exchange, body, left):
         sends.append(exchange)
@@ -432,8 +432,8 @@ def test_an_exception_after_a_hold_leaves_no_request_behind_it_unanswered(
         if len(sends) == 1:
             raise Interrupt
 
-    monkeypatch.setattr(turns.native, "send", find_no_room_at_first)
-    monkeypatch.setattr(turns, "hold", hold_and_raise)
+    monkeypatch.setattr(selector.native, "send", find_no_room_at_first)
+    monkeypatch.setattr(selector, "hold", hold_and_raise)
     body = b"L" * 100_000
     app.get("/large", lambda res, req: res.end(body, closes))
     app.get("/small", lambda res, req: res.end(b"s"))
