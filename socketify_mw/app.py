@@ -11,6 +11,7 @@ from typing import Any, Self, TypeVar
 
 from ._binding import FORKED
 from .access_log import access_logger, logged_by
+from .claim import Claim
 from .errors import ClientGone, ConfigError, NativeError, RouteError
 from .extension import Extension
 from .limits import Limits
@@ -50,6 +51,8 @@ class App:
     limits: what a client may take; see `Limits`.
     half_close: let a client end its side of the connection and still wait for an answer
         that takes longer than its handler's call. Else that counts as having gone.
+    cancel_abandoned: cancel a coroutine handler whose client has gone. Else it runs to
+        its end, and what it says is ignored.
 
     A route's `max_body` is the most bytes that a body may have (413 beyond); None for
     any number, "default" for the app's own limit.
@@ -73,6 +76,7 @@ class App:
         *,
         limits: Limits | None = None,
         half_close: bool = False,
+        cancel_abandoned: bool = False,
     ) -> None:
         if options is not None:
             raise ConfigError(
@@ -90,6 +94,7 @@ class App:
         self._loop = thread_loop()
         self._server = self._loop.new_server(limits or Limits(), half_close)
         self._lifespan = lifespan
+        self._cancels_abandoned = cancel_abandoned
         self._is_closing = False
         self._is_listening = False
         self._is_serving = False
@@ -276,7 +281,12 @@ class App:
     ) -> None:
         """Let the error handler answer, or answer 500."""
         where: object = self if response is None else response._route
-        if response is not None and response.has_responded():
+        has_ended = response is not None and response.has_responded()
+        is_left = has_ended or (response is not None and response.aborted)
+        if is_left and isinstance(error, ClientGone):
+            logger.debug("the client of %s left: %s", where, error)
+            return
+        if has_ended:
             logger.error("%s raised after it had answered", where, exc_info=error)
             return
         if response is not None:
@@ -290,12 +300,15 @@ class App:
                 logger.error("%s: its error handler raised", where, exc_info=second)
             else:
                 if inspect.iscoroutine(result):
-                    self._await_error_handler(result, response)
+                    self._await_error_handler(result, response, request)
         if response is not None and response._is_left():
             response._fail()
 
     def _await_error_handler(
-        self, coroutine: Coroutine[Any, Any, Any], response: Response | None
+        self,
+        coroutine: Coroutine[Any, Any, Any],
+        response: Response | None,
+        request: Request | None,
     ) -> None:
         """Let an error handler that waits answer; whatever it does not is 500."""
 
@@ -307,8 +320,10 @@ class App:
             if response is not None and not response.has_responded():
                 response._fail()
 
+        if request is not None:
+            request.preserve()
         if response is not None:
-            response._claim(can_answer=True)
+            response._claim(is_kept=True)
         task = self._loop.create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(finished)
@@ -322,21 +337,32 @@ class App:
 
         response: keep it open; the coroutine may answer.
         """
+        claim = None
         if response is not None and not response.has_responded():
-            response._claim(can_answer=True)
+            claim = response._claim()
+        if claim is not None:
+            claim.running += 1
         task = self._loop.create_task(coroutine)
         self._tasks.add(task)  # or it might be collected before its end
-        task.add_done_callback(lambda done: self._finished(done, response))
+        task.add_done_callback(lambda done: self._finished(done, response, claim))
         return task
 
-    def _finished(self, task: "asyncio.Task[Any]", response: Response | None) -> None:
+    def _finished(
+        self,
+        task: "asyncio.Task[Any]",
+        response: Response | None,
+        claim: Claim | None,
+    ) -> None:
         self._tasks.discard(task)
+        if claim is not None:
+            claim.running -= 1
         error = None if task.cancelled() else task.exception()
-        if isinstance(error, ClientGone):
-            logger.debug("the client left while %r ran", task)
-        elif error is not None:
-            claim = response._find_claim() if response is not None else None
+        if error is not None:
             self._fail(error, response, claim.request if claim is not None else None)
+        elif claim is None or response is None or not claim.has_returned:
+            return
+        elif response._is_left():
+            response._tell_unanswered()
 
     # ---- start and end ----
 

@@ -1,7 +1,8 @@
 """Claim: what keeps an exchange open after its handler has returned."""
 
 import inspect
-from asyncio import Future
+from asyncio import Future, Task
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -17,74 +18,78 @@ WritableHandler = Callable[["Response", int], object]
 
 
 class Claim:
-    """Handlers and futures that wait for something of one exchange."""
+    """Handlers, futures and tasks that wait for something of one exchange.
 
-    __slots__ = (
-        "body",
-        "can_answer",
-        "chunks",
-        "exchange",
-        "has_begun",
-        "has_returned",
-        "is_paused",
-        "is_reading",
-        "on_aborted",
-        "on_data",
-        "offset",
-        "on_writable",
-        "request",
-        "response",
-        "sending",
-        "total",
-        "waiters",
-        "writers",
-    )
+    What is set in the class is what most claims never change.
+    """
+
+    request: "Request | None" = None  # known when the handler has returned
+    has_returned = False  # the route's handler, or its first segment
+    is_kept = False  # somebody may answer later, whom nothing below tells
+    running = 0  # tasks of `run_async` that may answer
+    task: "Task[Any] | None" = None  # the coroutine handler's own
+
+    # The request's body: somebody has asked for it, and it may come.
+    is_reading = is_paused = False
+    has_begun = False  # a piece of the body was given
+    body: bytes | None = None  # the whole, once it is complete and was wanted as such
+    chunks: list[bytes] | None = None  # until then
+    pieces: "deque[bytes] | None" = None  # of a stream, that nobody has taken
+    has_ended = False  # that stream
+    on_data: tuple[DataHandler, ...] = ()
+
+    on_aborted: tuple[AbortedHandler, ...] = ()
+    on_writable: WritableHandler | None = None
+    # Of a body whose length was told (-1: it was not), how much was taken.
+    total = -1
+    offset = 0
+    # What `send_chunk` has still to send, and the future that waits for it.
+    sending: "tuple[bytes, Future[tuple[bool, bool]]] | None" = None
 
     def __init__(self, response: "Response") -> None:
         self.response = response
         self.exchange = response._exchange
-        self.request: Request | None = None  # known when the handler has returned
-        self.has_returned = False  # the route's handler
-        self.can_answer = False  # somebody may, after that
-        self.is_reading = self.is_paused = False
-        self.has_begun = False  # a piece of the body was given
-        self.on_data: list[DataHandler] = []
-        self.on_aborted: list[AbortedHandler] = []
-        self.on_writable: WritableHandler | None = None
-        self.chunks: list[bytes] | None = None  # of a body that is wanted as a whole
-        self.body: bytes | None = None  # that, once it is complete
-        self.waiters: list[Future[bytes]] = []  # for it
-        self.writers: list[Future[None]] = []  # for room in the output
-        # Of a body whose length was told (-1: it was not), how much was taken.
-        self.total = -1
-        self.offset = 0
-        # What `send_chunk` has still to send, and the future that waits for it.
-        self.sending: tuple[bytes, Future[tuple[bool, bool]]] | None = None
+        self.readers: list[Future[None]] = []  # wait for the body, or for more of it
+        self.writers: list[Future[None]] = []  # wait for room in the output
+
+    @property
+    def can_answer(self) -> bool:
+        """Whether anything is left that may answer."""
+        return bool(
+            self.is_kept
+            or self.running
+            or self.task is not None
+            or self.sending is not None
+            or any(not future.done() for future in self.readers + self.writers)
+        )
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether somebody waits for the request's body."""
+        if self.pieces is not None:
+            return not self.pieces and not self.has_ended
+        return bool(self.on_data) or self.chunks is not None
 
     def give(self, data: bytes, is_last: bool) -> None:
         """Give a piece of the body to whoever waits for it."""
         self.has_begun = True
-        if self.chunks is not None:
+        if self.pieces is not None:
+            if data:
+                self.pieces.append(data)
+            self.has_ended = is_last
+            finish_all(self.readers)
+        elif self.chunks is not None:
             self.chunks.append(data)
             if is_last:
-                self._complete(b"".join(self.chunks))
-        for handler in tuple(self.on_data):
+                self.body = b"".join(self.chunks)
+                self.chunks = None
+                finish_all(self.readers)
+        for handler in self.on_data:
             self._call(handler, data, is_last)
-
-    def _complete(self, body: bytes) -> None:
-        self.body = body
-        self.chunks = None
-        for waiter in self.waiters:
-            if not waiter.done():
-                waiter.set_result(body)
-        self.waiters.clear()
 
     def writable(self) -> None:
         """Tell that the output has room."""
-        writers, self.writers = self.writers, []
-        for writer in writers:
-            if not writer.done():
-                writer.set_result(None)
+        finish_all(self.writers)
         if self.sending is not None:
             self._go_on(*self.sending)
         elif self.on_writable is not None:
@@ -102,16 +107,14 @@ class Claim:
     def abort(self) -> None:
         """Tell that there is nobody to answer any more."""
         gone = ClientGone("the client has gone, or was refused, before its answer")
-        waiting: list[Future[Any]] = [*self.waiters, *self.writers]
-        self.waiters.clear()
-        self.writers.clear()
-        for future in waiting:
-            if not future.done():
-                future.set_exception(gone)
+        finish_all(self.readers, gone)
+        finish_all(self.writers, gone)
         if self.sending is not None and not self.sending[1].done():
             self.sending[1].set_result((False, True))
         for handler in self.on_aborted:
             self._call(handler)
+        if self.task is not None and self.response.app._cancels_abandoned:
+            self.task.cancel()
 
     def _call(self, handler: Callable[..., object], *arguments: object) -> None:
         response = self.response
@@ -122,3 +125,16 @@ class Claim:
         else:
             if inspect.iscoroutine(result):
                 response.run_async(result)
+
+
+def finish_all(futures: "list[Future[None]]", error: Exception | None = None) -> None:
+    """Empty a list of futures: each has a result, or an error."""
+    finished = futures.copy()
+    futures.clear()
+    for future in finished:
+        if future.done():
+            continue
+        if error is None:
+            future.set_result(None)
+        else:
+            future.set_exception(error)

@@ -5,7 +5,7 @@ The bytes stay where C read them. Each reader checks that the turn is still the 
 """
 
 from array import array
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import parse_qs, unquote, unquote_plus
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from .app import App
+    from .response import Response
     from .route import Route
 
 
@@ -107,6 +108,7 @@ class Request:
     __slots__ = (
         "_base",
         "_extra",
+        "_response",
         "_route",
         "_skipped",
         "_turn",
@@ -118,6 +120,7 @@ class Request:
     _yields: bool
     _skipped: int  # matching routes that handed the request on
     _extra: dict[str, Any]  # of extensions
+    _response: "Response"  # when a coroutine handles it
 
     _view: View
     _turn: int
@@ -274,6 +277,19 @@ class Request:
             return None
         text = view.arena[start : words[place + 1]].decode()  # ASCII
         return unquote(text) if "%" in text else text
+
+    def stream(self) -> AsyncIterator[bytes]:
+        """Yield the body as it comes: `async for chunk in req.stream()`.
+
+        No more is taken from the client than is asked for here, and the limit of
+        `max_body` holds (None for a route without one). Raises ClientGone when the
+        client has gone, or sent too much.
+        """
+        try:
+            response = self._response
+        except AttributeError:
+            raise RuntimeError("a request's stream is for coroutines") from None
+        return response._stream()
 
     def set_yield(self, has_yield: bool) -> None:
         """Hand the request on: when the handler returns, the next route that matches

@@ -6,8 +6,10 @@ the outbox, from which the next turn sends it. Plain answers go through both at 
 
 import asyncio
 import io
+import logging
 import socket
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from inspect import iscoroutine, iscoroutinefunction
 from struct import Struct
 from threading import get_ident
@@ -23,7 +25,7 @@ from ._binding import (
     OUT_TEXT,
     SLOT_MASK,
 )
-from .claim import AbortedHandler, Claim, DataHandler, WritableHandler
+from .claim import AbortedHandler, Claim, DataHandler, WritableHandler, finish_all
 from .errors import ClientGone
 from .head import CommitHook, Head, cookie_line
 from .outbox import Outbox
@@ -31,6 +33,8 @@ from .outbox import Outbox
 if TYPE_CHECKING:
     from .app import App
     from .route import Route
+
+logger = logging.getLogger("socketify_mw")
 
 # Exchange, status, flags, head length, body length: the record of smw.h.
 _pack = Struct("=QHHIQ").pack
@@ -216,7 +220,7 @@ class Response:
         """
         loop = self.app.loop
         future: asyncio.Future[None] = loop.create_future()
-        claim = self._claim(can_answer=True)
+        claim = self._claim()
         backlog = self._outbox.backlog(self._exchange) if claim is not None else None
         if claim is None or backlog is None:
             future.set_exception(ClientGone("the client has gone"))
@@ -235,7 +239,7 @@ class Response:
         taken is to be offered again in `on_writable`, from `get_write_offset()` on.
         When the client has gone, it is (False, True).
         """
-        claim = self._claim(can_answer=True)
+        claim = self._claim(is_kept=True)
         if claim is None:
             return False, True
         data = self._encode(Head(), message)
@@ -289,7 +293,7 @@ class Response:
         """
         future: asyncio.Future[tuple[bool, bool]] = self.app.loop.create_future()
         data = self._encode(Head(), buffer)
-        claim = self._claim(can_answer=True)
+        claim = self._claim(is_kept=True)
         before = claim.offset if claim is not None else 0
         taken, is_done = self.try_end(data, total_size)
         if taken or is_done or claim is None:
@@ -319,7 +323,7 @@ class Response:
 
     def on_writable(self, handler: WritableHandler) -> Self:
         """Call `handler(res, offset)` when there is room for more of the body."""
-        claim = self._claim(can_answer=True)
+        claim = self._claim(is_kept=True)
         if claim is not None:
             claim.on_writable = _checked(handler, "on_writable")
         return self
@@ -333,11 +337,11 @@ class Response:
         then. A request without a body gives one call, with b"" and True. A body that
         nobody asks for stays with the client.
         """
-        claim = self._claim(can_answer=True)
+        claim = self._claim(is_kept=True)
         if claim is not None:
             if claim.has_begun:
-                raise RuntimeError("the body was given to others already")
-            claim.on_data.append(_checked(handler, "on_data"))
+                raise RuntimeError(_TAKEN)
+            claim.on_data += (_checked(handler, "on_data"),)
             if claim.has_returned:
                 self._outbox.read(claim)
         return self
@@ -365,23 +369,49 @@ class Response:
         return parse_qs(text, keep_blank_values=True, encoding=encoding)
 
     async def _body(self) -> bytes:
-        claim = self._claim(can_answer=True)
+        claim = self._claim_body()
+        if claim.body is None and claim.chunks is None:
+            if claim.has_begun:
+                raise RuntimeError(_TAKEN)
+            claim.chunks = []
+        while claim.body is None:
+            await self._more(claim)
+        return claim.body
+
+    async def _stream(self) -> AsyncIterator[bytes]:
+        """Yield the request's body as it comes; see `Request.stream`."""
+        claim = self._claim_body()
+        if claim.body is not None:
+            if claim.body:
+                yield claim.body
+            return
+        if claim.has_begun or claim.chunks is not None or claim.pieces is not None:
+            raise RuntimeError(_TAKEN)
+        claim.pieces = deque()
+        while claim.pieces or not claim.has_ended:
+            if not claim.pieces:
+                await self._more(claim)
+            while claim.pieces:
+                yield claim.pieces.popleft()
+
+    def _claim_body(self) -> Claim:
+        claim = self._claim()
         if claim is None:
             raise ClientGone("the client has gone")
-        if claim.body is not None:
-            return claim.body
-        if claim.chunks is None:
-            if claim.has_begun:
-                raise RuntimeError("on_data has taken the body already")
-            claim.chunks = []
-        waiter: asyncio.Future[bytes] = self.app.loop.create_future()
-        claim.waiters.append(waiter)
+        return claim
+
+    async def _more(self, claim: Claim) -> None:
+        """Wait for more of the request's body, which may be here already."""
+        if self._find_claim() is not claim:
+            raise ClientGone("the client has gone, or the answer was ended")
+        reader: asyncio.Future[None] = self.app.loop.create_future()
+        claim.readers.append(reader)
         self._outbox.read(claim)
-        return await waiter
+        await reader
 
     def pause(self) -> Self:
         """Take no more of the request's body until `resume`."""
-        claim = self._claim(can_answer=True)
+        claim = self._claim(is_kept=True)
         if claim is not None:
             claim.is_paused = True
             self._outbox.pause(self._exchange)
@@ -389,7 +419,7 @@ class Response:
 
     def resume(self) -> Self:
         """Go on with the request's body."""
-        claim = self._claim(can_answer=True)
+        claim = self._claim(is_kept=True)
         if claim is not None and claim.is_paused:
             claim.is_paused = claim.is_reading = False
             if claim.has_returned:
@@ -415,14 +445,14 @@ class Response:
 
         The response may be ended later, after the route's handler has returned.
         """
-        claim = self._claim(can_answer=True)
+        claim = self._claim(is_kept=True)
         if claim is not None:
-            claim.on_aborted.append(_checked(handler, "on_aborted"))
+            claim.on_aborted += (_checked(handler, "on_aborted"),)
         return self
 
     def grab_aborted_handler(self) -> Self:
         """Keep the response open after its handler has returned; see `aborted`."""
-        self._claim(can_answer=True)
+        self._claim(is_kept=True)
         return self
 
     def has_responded(self) -> bool:
@@ -450,8 +480,6 @@ class Response:
 
     def run_async(self, coroutine: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
         """Start a coroutine, which may answer when the handler has returned."""
-        if self._head not in (_DONE, _FAILED, _GONE):
-            self._claim(can_answer=True)
         return self.app.run_async(coroutine, self)
 
     def get_remote_address_bytes(self) -> bytes:
@@ -574,6 +602,11 @@ class Response:
         self.write_status(500).end("Internal Server Error")
         self._head = _FAILED
 
+    def _tell_unanswered(self) -> None:
+        """Answer 500 for a handler that has returned, and say so in the log."""
+        logger.error("%s returned without an answer: call res.end() in it", self._route)
+        self._fail()
+
     def _is_left(self) -> bool:
         """Whether there is no answer, and nobody left to give it."""
         claim = self._find_claim()
@@ -609,10 +642,10 @@ class Response:
         claim = self._outbox.claims.get(self._exchange & SLOT_MASK)
         return claim if claim is not None and claim.response is self else None
 
-    def _claim(self, *, can_answer: bool = False) -> Claim | None:
+    def _claim(self, *, is_kept: bool = False) -> Claim | None:
         """Have the exchange's events told; None when there is nobody to answer.
 
-        can_answer: the response stays open when its handler has returned.
+        is_kept: the response stays open when its handler has returned.
         """
         if self._head is _GONE:
             return None
@@ -622,17 +655,23 @@ class Response:
         if claim is None:
             claim = Claim(self)
             self._outbox.claims[self._exchange & SLOT_MASK] = claim
-        claim.can_answer = claim.can_answer or can_answer
+        if is_kept:
+            claim.is_kept = True
         return claim
 
     def _unclaim(self) -> None:
-        if self._find_claim() is not None:
-            del self._outbox.claims[self._exchange & SLOT_MASK]
+        claim = self._find_claim()
+        if claim is None:
+            return
+        del self._outbox.claims[self._exchange & SLOT_MASK]
+        if claim.readers:
+            finish_all(claim.readers, ClientGone("the answer was ended: no body comes"))
+        finish_all(claim.writers)
 
     def _leave(self) -> None:
         """There is nobody to answer any more."""
         self._head = _GONE
-        self._unclaim()
+        self._outbox.claims.pop(self._exchange & SLOT_MASK, None)
 
 
 Headers = Mapping[str, object] | Iterable[tuple[str | bytes, object]]
@@ -645,6 +684,8 @@ def _set_done(future: "asyncio.Future[None]") -> None:
     if not future.done():
         future.set_result(None)
 
+
+_TAKEN = "others were given the body already, by on_data or stream"
 
 _H = TypeVar("_H", bound=Callable[..., object])
 

@@ -59,11 +59,6 @@ class Route:
         handler = self.handler
         if not callable(handler):
             raise RouteError(f"{self}: {handler!r} is not callable")
-        call = getattr(handler, "__call__", None)  # noqa: B004
-        if inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(call):
-            raise RouteError(
-                f"{self}: coroutine handlers are not supported yet; use `def`"
-            )
         try:
             inspect.signature(handler).bind(None, None)
         except ValueError:  # a builtin that does not tell its parameters

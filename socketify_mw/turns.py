@@ -5,10 +5,10 @@ requests back, and runs their handlers right there. asyncio sees only the readin
 its own descriptors.
 """
 
-import inspect
 import logging
 import math
 import selectors
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from time import perf_counter
@@ -29,9 +29,11 @@ from ._binding import (
     check,
 )
 from .claim import Claim
+from .eager import Start, eager_starter
 from .errors import NativeError
+from .follow import follow
 from .request import Request
-from .response import _DONE, _GONE, Response
+from .response import _DONE, Response
 
 if TYPE_CHECKING:
     from .loop import Loop
@@ -58,6 +60,19 @@ _MOST_WAITING = 256 * 1024
 
 _SCATTERED = 1  # in the shared words
 _COUNT = 0
+
+
+# Where the interpreter does not count references, each request counts as kept.
+count_references: Callable[[object], int] = getattr(sys, "getrefcount", lambda _: 99)
+
+
+def _count_one() -> int:
+    it = object()
+    return count_references(it)
+
+
+# Of an object that one local variable has.
+_REFERENCES = _count_one()
 
 
 class TurnSelector(selectors.BaseSelector):
@@ -99,6 +114,7 @@ class TurnSelector(selectors.BaseSelector):
     def attach(self, loop: "Loop") -> None:
         """Learn whose work may not wait while turns follow each other."""
         self._loop = loop
+        self.start: Start = eager_starter(loop)
 
     # ---- the turn ----
 
@@ -223,11 +239,17 @@ class TurnSelector(selectors.BaseSelector):
                 request._route = route
                 try:
                     result = route.handler(response, request)
+                    if (
+                        response._head is not _DONE
+                        or result is not None
+                        and result is not response
+                    ):
+                        was_async = follow(self, response, request, result)
+                        # Somebody has kept it: a task, a list, a closure.
+                        if was_async and count_references(request) > _REFERENCES:
+                            request.preserve()
                 except Exception as error:
-                    route.app._fail(error, response, request)
-                    continue
-                if response._head is not _DONE:
-                    self._unanswered(response, request, result)
+                    response._route.app._fail(error, response, request)
         except BaseException:
             # KeyboardInterrupt, SystemExit: the next select answers the request that it
             # met, and goes on with those behind it in `_batch`. Nothing is done here
@@ -279,34 +301,11 @@ class TurnSelector(selectors.BaseSelector):
                 claim.response._leave()
                 claim.abort()
 
-    def _unanswered(self, response: Response, request: Request, result: object) -> None:
-        route = response._route
-        claim = response._find_claim()
-        if claim is not None and claim.can_answer:
-            claim.has_returned = True
-            claim.request = request
-            self.read(claim)
-            if response._head is not _DONE:
-                self.hold(response._exchange)
-            return
-        if response._head is _GONE:
-            return
-        if request.get_yield() and route is not route.app._miss_route:
-            self._hand_on(response, request)
-            return
-        if inspect.iscoroutine(result):
-            result.close()  # or Python would warn that it was never awaited
-            logger.error("%s returned a coroutine: use `def`", route)
-        else:
-            logger.error("%s returned without an answer: call res.end() in it", route)
-        response._fail()
-
     # ---- responses that come later ----
 
     def read(self, claim: Claim) -> None:
         """Ask for the request's body if somebody is there for it."""
-        is_wanted = claim.on_data or claim.chunks is not None
-        if claim.is_reading or claim.is_paused or not is_wanted:
+        if claim.is_reading or claim.is_paused or not claim.is_wanted:
             return
         claim.is_reading = True
         piece = self._ask(self.native.read, claim.exchange, True)
@@ -315,7 +314,11 @@ class TurnSelector(selectors.BaseSelector):
 
     def _give(self, claim: Claim, piece: int) -> None:
         data = self.arena[piece >> 32 : piece & PIECE_END]
-        claim.give(data, bool(piece & PIECE_LAST))
+        is_last = bool(piece & PIECE_LAST)
+        claim.give(data, is_last)
+        if not is_last and claim.is_reading and not claim.is_wanted:
+            claim.is_reading = False
+            self.pause(claim.exchange)
 
     def pause(self, exchange: int) -> None:
         """Take no more of a request's body for now."""
@@ -360,18 +363,6 @@ class TurnSelector(selectors.BaseSelector):
             if error.code != EGONE:
                 raise
             return None
-
-    def _hand_on(self, response: Response, request: Request) -> None:
-        """Let the next route that matches answer."""
-        route = request._next_route(self.routes)
-        response._route = route
-        try:
-            result = route.handler(response, request)
-        except Exception as error:
-            route.app._fail(error, response, request)
-            return
-        if response._head is not _DONE:
-            self._unanswered(response, request, result)
 
     def _settle(self) -> None:
         """Leave nothing half done for the record that an exception has met.

@@ -1,6 +1,5 @@
 """Routes, answers and errors, as a client sees them."""
 
-import functools
 import logging
 import queue
 import re
@@ -381,19 +380,9 @@ def test_a_route_twice_is_an_error_at_registration():
         App().get("/:a", hello).get("/:b", hello)
 
 
-def test_a_handler_must_be_callable_and_not_a_coroutine_function():
-    async def later(res, req):
-        res.end()
-
-    class Later:
-        async def __call__(self, res, req):
-            res.end()
-
+def test_a_handler_must_be_callable():
     with pytest.raises(RouteError, match="not callable"):
         App().get("/", "hello")
-    for handler in (later, Later(), functools.partial(later), Later().__call__):
-        with pytest.raises(RouteError, match="coroutine"):
-            App().get("/", handler)
 
 
 def test_a_handler_must_take_two_arguments():
@@ -401,15 +390,6 @@ def test_a_handler_must_take_two_arguments():
         with pytest.raises(RouteError, match=r"called with \(res, req\)"):
             App().get("/", handler)
     App().get("/", lambda *arguments: 0).post("/", lambda res, req, data=None: 0)
-
-
-def test_a_coroutine_that_slips_through_is_500_and_named(serve, caplog):
-    async def later(res, req):
-        res.end("never")
-
-    app_get = lambda app: app.get("/", lambda res, req: later(res, req))  # noqa: E731
-    assert serve(app_get).ask("/").status == 500
-    assert "returned a coroutine" in caplog.text
 
 
 def test_an_answer_after_the_servers_own_says_why_it_cannot_be(serve, caplog):

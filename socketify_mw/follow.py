@@ -1,0 +1,109 @@
+"""Follow: what comes after a handler has returned.
+
+That is its coroutine, if it has returned one, the next route, if it hands the request
+on, what it has left behind that may answer, or 500.
+"""
+
+import asyncio
+from collections.abc import Awaitable
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any
+
+from .request import Request
+from .response import _DONE, _GONE, Response
+
+if TYPE_CHECKING:
+    from .turns import TurnSelector
+
+
+def follow(
+    turns: "TurnSelector", response: Response, request: Request, result: object
+) -> bool:
+    """Do what a handler's call, which gave `result`, asks for.
+
+    Returns whether a coroutine was run to its end at once.
+    """
+    awaitable = _settle(turns, response, request, result)
+    if awaitable is None:
+        return False
+    request._response = response
+    task = turns.start(_drive(turns, response, request, awaitable))
+    if task is None:
+        return True
+    request.preserve()
+    response.app._tasks.add(task)
+    if not response.has_responded():
+        claim = response._claim()
+        if claim is not None:
+            claim.task = task
+            _leave_open(turns, response, request)
+    return False
+
+
+def _settle(
+    turns: "TurnSelector", response: Response, request: Request, result: object
+) -> Awaitable[Any] | None:
+    """Return what is to be awaited next, or None when nothing is."""
+    while True:
+        if type(result) is CoroutineType or hasattr(result, "__await__"):
+            if result not in response.app._tasks:  # run_async waits for it
+                return result
+            result = None
+        if response._head is _DONE or response._head is _GONE:
+            return None
+        route = response._route
+        claim = response._find_claim()
+        if claim is not None and claim.can_answer:
+            _leave_open(turns, response, request)
+            return None
+        if not request.get_yield() or route is route.app._miss_route:
+            if not response.has_responded():
+                response._tell_unanswered()
+            return None
+        response._route = route = request._next_route(turns.routes)
+        result = route.handler(response, request)
+
+
+def _leave_open(turns: "TurnSelector", response: Response, request: Request) -> None:
+    claim = response._find_claim()
+    assert claim is not None
+    claim.has_returned = True
+    claim.request = request
+    request._response = response
+    turns.read(claim)
+    if response._head is not _DONE:
+        # Who answers later may read it, and so may the error handler.
+        request.preserve()
+        turns.hold(response._exchange)
+
+
+async def _drive(
+    turns: "TurnSelector",
+    response: Response,
+    request: Request,
+    awaitable: Awaitable[Any] | None,
+) -> None:
+    """Await what a handler has returned, and what the next routes' handlers do."""
+    tasks = response.app._tasks
+    try:
+        while awaitable is not None:
+            await awaitable
+            # From here on this task alone keeps nothing open.
+            claim = response._find_claim()
+            task = None
+            if claim is not None:
+                task, claim.task = claim.task, None
+            awaitable = _settle(turns, response, request, None)
+            if awaitable is not None and claim is not None:
+                claim.task = task
+    except Exception as error:
+        response.app._fail(error, response, request)
+    except GeneratorExit:
+        raise
+    except BaseException:
+        # Cancelled; or, by KeyboardInterrupt and SystemExit, the loop ends.
+        response._fail()
+        raise
+    finally:
+        if tasks:
+            tasks.discard(asyncio.current_task())
