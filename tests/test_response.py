@@ -464,6 +464,32 @@ def test_drain_raises_in_its_awaiter_when_the_client_leaves(serve, caplog):
     assert is_tidy(server) and caplog.text == ""
 
 
+def test_a_task_behind_a_handler_that_failed_in_a_stream_is_not_left_waiting(serve):
+    caught = []
+    has_ended = asyncio.Event()
+
+    async def late(res):
+        await has_ended.wait()
+        try:
+            await res.get_text()
+        except ClientGone as error:
+            caught.append(error)
+
+    def handler(res, req):
+        res.write("part")
+        res.run_async(late(res))
+        raise RuntimeError("in the middle")
+
+    server = serve(getting(handler))
+    client = server.client()
+    client.send(GET)
+    while client.socket.recv(1000):
+        continue
+    server.call(has_ended.set)
+    eventually(lambda: caught)
+    assert is_tidy(server)
+
+
 # ---- whole answers ----
 
 

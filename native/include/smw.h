@@ -283,7 +283,7 @@ int smw_flush(smw_batch *batch, const char *outbox, size_t length);
 /* Go on with a body that was announced with SMW_OUT_MORE. `data` begins `left` bytes
  * before the body's end, at or before the place where the core stopped (with the whole
  * body, `left` is `length`): it knows that place, so a call that is repeated sends
- * nothing twice. Returns the bytes that are left; while there are any,
+ * nothing twice. Returns the bytes that are left; while there are any of `data`,
  * SMW_EVENT_WRITABLE asks for another call. */
 int64_t smw_exchange_send(smw_batch *batch, uint64_t exchange, const char *data,
                           size_t length, uint64_t left);

@@ -74,7 +74,8 @@ static bool has_much_unread(const http_conn *h, const smw_answer *answer)
 static void complete(http_conn *h)
 {
     conn *c = &h->conn;
-    h->is_streaming = h->wants_body = false;
+    /* Nobody is left who waits for its output to leave, but for the next request. */
+    h->is_streaming = h->wants_body = h->wants_writable = false;
     h->first++;
     if (h->host->closes_all && http_conn_is_idle(h)) close_after(h);
     if (h->is_alone) {

@@ -268,6 +268,7 @@ int smw_server_listen(smw_server *server, const smw_listen_options *options)
 int smw_server_adopt(smw_server *server, int fd)
 {
     int result = net_set_flags(fd);
+    if (result == 0) result = net_forbid_signals(fd);
     if (result != 0) {
         transport_plain.close(fd);
         return result;

@@ -218,6 +218,7 @@ int64_t smw_exchange_read(smw_batch *batch, uint64_t exchange, bool wants)
 {
     smw_str piece;
     bool is_last;
+    loop_read_clock(batch->loop); /* the application may have taken its time */
     int result = http_read_piece(batch->loop, exchange, wants, &piece, &is_last);
     return result != 0 ? result : (int64_t)pack_piece(batch, piece, is_last);
 }
@@ -241,6 +242,7 @@ int smw_exchange_close(smw_batch *batch, uint64_t exchange)
 int64_t smw_exchange_send(smw_batch *batch, uint64_t exchange, const char *data,
                           size_t length, uint64_t left)
 {
+    loop_read_clock(batch->loop);
     return http_send(batch->loop, exchange, data, length, left);
 }
 

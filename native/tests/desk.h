@@ -44,20 +44,26 @@ static inline void memory_free(smw_batch_memory *memory)
     free(memory->shared);
 }
 
-static inline void desk_open_with(desk *d, size_t requests)
+static inline void desk_open_for(desk *d, size_t requests,
+                                 const smw_server_options *options)
 {
     *d = (desk){.memory = memory_of(128 * 1024, requests, 1024)};
     d->loop = smw_loop_new();
     d->batch = smw_batch_new(d->loop, &d->memory);
     CHECK(d->batch != NULL);
-    d->server = smw_server_new(d->loop, NULL);
+    d->server = smw_server_new(d->loop, options);
     CHECK_INT(smw_server_route(d->server, SMW_GET, "/*", 2, ROUTE), 0);
     CHECK_INT(smw_server_route(d->server, SMW_POST, "/:a/b/:c", 8, ROUTE_WITH_PARAMETERS),
               0);
     smw_server_miss(d->server, MISS);
-    smw_listen_options options = {.host = "127.0.0.1"};
-    d->port = smw_server_listen(d->server, &options);
+    smw_listen_options where = {.host = "127.0.0.1"};
+    d->port = smw_server_listen(d->server, &where);
     CHECK(d->port > 0);
+}
+
+static inline void desk_open_with(desk *d, size_t requests)
+{
+    desk_open_for(d, requests, NULL);
 }
 
 static inline void desk_open(desk *d)
@@ -155,6 +161,43 @@ static inline int desk_turn(desk *d, int64_t timeout_ms, uint32_t limit)
     desk_forget_outbox(d);
     if (result >= 0) CHECK_INT(result, desk_count(d));
     return result;
+}
+
+/* Scatter the outbox without a turn. */
+static inline void desk_flush(desk *d)
+{
+    CHECK_INT(smw_flush(d->batch, d->outbox, d->outbox_length), 0);
+    desk_forget_outbox(d);
+}
+
+/* Say the one request in `text` and run until it was handed out: its exchange. */
+static inline uint64_t desk_ask(desk *d, client *c, const char *text)
+{
+    client_say(c, text);
+    if (!CHECK_INT(desk_turn(d, PATIENCE_MS, 64), 1)) return 0;
+    CHECK(desk_token(d, 0) >= SMW_FIRST_TOKEN);
+    return desk_id(d, 0);
+}
+
+static inline void desk_expect_aborted(desk *d, uint64_t exchange, int status)
+{
+    if (!CHECK_INT(desk_turn(d, PATIENCE_MS, 64), 1)) return;
+    CHECK_INT(desk_token(d, 0), SMW_EVENT_ABORTED);
+    CHECK(desk_id(d, 0) == exchange);
+    CHECK_INT(d->memory.records[2], status);
+}
+
+/* A few turns, so that what should not happen has had its chance. */
+static inline void desk_expect_silence(desk *d)
+{
+    for (int i = 0; i < 5; i++) CHECK_INT(desk_turn(d, 2, 64), 0);
+}
+
+static inline void desk_await_connections(desk *d, size_t wanted)
+{
+    int64_t deadline = clock_ms() + PATIENCE_MS;
+    while (smw_server_connections(d->server) != wanted && CHECK(clock_ms() <= deadline))
+        CHECK_INT(desk_turn(d, 1, 64), 0);
 }
 
 /* Take turns, echoing, until the client has `length` bytes. */
