@@ -220,27 +220,6 @@ def test_a_stream_whose_handler_raises_is_cut_off_and_logged(serve, caplog):
     assert "a mishap" in caplog.text
 
 
-def test_what_runs_on_behind_a_stream_that_was_cut_off_learns_it(serve):
-    caught = []
-
-    async def read(res):
-        await asyncio.sleep(0)
-        try:
-            await res.get_data()
-        except ClientGone as error:
-            caught.append(error)
-
-    def handler(res, req):
-        res.write("begun")
-        res.run_async(read(res))
-        raise LookupError
-
-    server = serve(getting(handler))
-    assert b"begun" in exchange(server, GET)
-    eventually(lambda: caught)
-    assert is_tidy(server)
-
-
 def test_a_stream_can_go_on_later_and_close(serve):
     async def answer(res):
         for n in range(20):
