@@ -14,11 +14,17 @@ TIMEOUT = 5.0
 SETTLE = 0.05
 
 
-def get(port: int, path: str, headers: Mapping[str, str] | None = None) -> str:
-    """Fetch a path and return the body of its 200 answer."""
+def get(
+    port: int,
+    path: str,
+    headers: Mapping[str, str] | None = None,
+    body: bytes | None = None,
+) -> str:
+    """Fetch a path, by POST with a body, and return the body of its 200 answer."""
+    method = "GET" if body is None else "POST"
     connection = http.client.HTTPConnection(HOST, port, timeout=TIMEOUT)
     try:
-        connection.request("GET", path, headers=dict(headers or {}))
+        connection.request(method, path, body, dict(headers or {}))
         answer = connection.getresponse()
         body = answer.read().decode()
     finally:

@@ -1,7 +1,13 @@
--- wrk script: DEPTH requests are written at once, and the figures are printed as
--- one line of JSON, because wrk's own report rounds them.
+-- wrk script: DEPTH requests are written at once, BODY is posted if there is
+-- one, and the figures are printed as one line of JSON, because wrk's own report rounds them.
 
 local depth = tonumber(os.getenv("DEPTH") or "1")
+local body = os.getenv("BODY") or ""
+
+if body ~= "" then
+  wrk.method = "POST"
+  wrk.body = body
+end
 
 function init(args)
   if depth > 1 then

@@ -25,6 +25,7 @@ class Load:
     depth: int = 1
     headers: tuple[tuple[str, str], ...] = ()
     expect: tuple[str, ...] = (client.HELLO.decode(),)
+    body: str | None = None  # then it is a POST
 
     @property
     def in_flight(self) -> int:
@@ -85,7 +86,8 @@ def measure(
 
 def check_answer(live: Running, load: Load) -> None:
     """Raise unless the path answers what its handler has to make."""
-    body = client.get(live.port, load.path, dict(load.headers))
+    sent = None if load.body is None else load.body.encode()
+    body = client.get(live.port, load.path, dict(load.headers), sent)
     for part in load.expect:
         if part not in body:
             raise ServerError(f"{load.path} answers {body!r} without {part!r}")
@@ -155,7 +157,7 @@ def start_wrk(port: int, load: Load, seconds: int) -> subprocess.Popen[str]:
     command += ["-s", str(HERE / "load.lua"), f"http://{client.HOST}:{port}{load.path}"]
     return subprocess.Popen(
         command,
-        env={**os.environ, "DEPTH": str(load.depth)},
+        env={**os.environ, "DEPTH": str(load.depth), "BODY": load.body or ""},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -31,6 +31,9 @@ READ = Load(
 READ_PIPELINED = Load(READ.path, depth=16, headers=READ.headers, expect=READ.expect)
 FAST = Load("/fast", connections=62, expect=("fast",))
 SLOW = Load("/slow", connections=2, expect=("slow",))
+COROUTINE = Load("/coroutine", expect=(client.HELLO.decode(),))
+CHAIN = Load("/chain", headers=READ.headers)
+ECHO = Load("/echo", body="x" * 1024, expect=("x" * 1024,))
 IDLE_PEERS = ["socketify", "uvicorn", "granian-rsgi", "bjoern", "fastwsgi"]
 BUSY_PEERS = ["uvicorn", "granian-asgi", "granian-rsgi", "bjoern", "socketify"]
 
@@ -205,7 +208,57 @@ def idle(bench: Bench) -> Outcome:
     return outcome
 
 
+def coroutine(bench: Bench) -> Outcome:
+    """Compare a coroutine handler that does not wait with a plain one."""
+    outcome = Outcome("coroutine", "/coroutine, which never waits, beside /")
+    play(bench, outcome, Plan([OURS], [[HELLO], [COROUTINE]]))
+    plain = outcome.rounds("cpu_us", OURS, HELLO)
+    figures = [
+        figure - plain[number]
+        for number, figure in outcome.rounds("cpu_us", OURS, COROUTINE).items()
+        if number in plain
+    ]
+    text = "CPU time a request above that of /, in us"
+    add_claim(outcome, text, figures, Bound("<=", 1.5), [])
+    return outcome
+
+
+def chain(bench: Bench) -> Outcome:
+    """Compare chains of three middlewares of which one waits."""
+    outcome = Outcome("chain", "/chain: three middlewares, the last awaits sleep(0)")
+    peers = ["uvicorn", "granian-rsgi", "socketify"]
+    play(bench, outcome, Plan([OURS, *peers], [[CHAIN]]))
+    best = leader(outcome, peers, CHAIN)
+    theirs = outcome.rounds("rps", best, CHAIN) if best else {}
+    figures = ratios(outcome.rounds("rps", OURS, CHAIN), theirs)
+    text = f"requests a second / the best peer's ({best or 'none'})"
+    add_claim(outcome, text, figures, Bound(">=", 1.5), peers)
+    return outcome
+
+
+def echo(bench: Bench) -> Outcome:
+    """Compare echoes of 1 KiB, ours by `await res.get_data()`."""
+    outcome = Outcome("echo", "POST /echo, 1 KiB there and back")
+    wsgi = ["bjoern", "fastwsgi"]
+    play(bench, outcome, Plan([OURS, "uvicorn", *wsgi], [[ECHO]]))
+    figures = ratios(
+        outcome.rounds("rps", OURS, ECHO), outcome.rounds("rps", "uvicorn", ECHO)
+    )
+    text = "requests a second / uvicorn's"
+    add_claim(outcome, text, figures, Bound(">=", 1.5), ["uvicorn"])
+    ours = outcome.rounds("cpu_us", OURS, ECHO)
+    theirs = [outcome.rounds("cpu_us", name, ECHO) for name in wsgi]
+    cheaper = {
+        number: min(rounds[number] for rounds in theirs if number in rounds)
+        for number in ours
+        if any(number in rounds for rounds in theirs)
+    }
+    text = "CPU time a request / the cheaper of bjoern's and fastwsgi's"
+    add_claim(outcome, text, ratios(ours, cheaper), Bound("<=", 1.3), wsgi)
+    return outcome
+
+
 SCENARIOS: dict[str, Callable[[Bench], Outcome]] = {
     scenario.__name__: scenario
-    for scenario in (pipelined, plain, read, busy, slow, idle)
+    for scenario in (pipelined, plain, read, coroutine, chain, echo, busy, slow, idle)
 }

@@ -1,5 +1,6 @@
 """Serve the benchmark routes with socketify_mw."""
 
+import asyncio
 import sys
 import time
 
@@ -41,6 +42,36 @@ def slow(res, req):
     res.end("slow")
 
 
+async def coroutine(res, req):
+    res.end("Hello, World!")
+
+
+def authorize(res, req, data):
+    return {"authorization": req.get_header("authorization")}
+
+
+def compare(res, req, data):
+    data["same"] = req.get_header("authorization") == data["authorization"]
+    return data
+
+
+async def wait(res, req, data):
+    await asyncio.sleep(0)
+    data["length"] = len(req.get_header("authorization"))
+    return data
+
+
+async def chain(res, req):
+    data = authorize(res, req, None)
+    data = compare(res, req, data)
+    data = await wait(res, req, data)
+    res.end("Hello, World!")
+
+
+async def echo(res, req):
+    res.end((await res.get_data()).getvalue())
+
+
 app = App()
 app.get("/", home)
 app.get("/count", count)
@@ -48,6 +79,9 @@ app.get("/turns", turns)
 app.get("/read/:id", read)
 app.get("/fast", fast)
 app.get("/slow", slow)
+app.get("/coroutine", coroutine)
+app.get("/chain", chain)
+app.post("/echo", echo)
 app.listen(int(sys.argv[1]), lambda config: print(f"listening on {config.port}"))
 burner.start_if_asked()
 app.run()

@@ -1,9 +1,10 @@
 """Serve the benchmark routes with socketify."""
 
+import asyncio
 import sys
 
 import burner
-from socketify import App
+from socketify import App, middleware
 
 runs = 0
 
@@ -22,10 +23,31 @@ def turns(res, req):
     res.end(str(burner.turns))
 
 
+def authorize(res, req, data):
+    return {"authorization": req.get_header("authorization")}
+
+
+def compare(res, req, data):
+    data["same"] = req.get_header("authorization") == data["authorization"]
+    return data
+
+
+async def wait(res, req, data):
+    await asyncio.sleep(0)
+    data["length"] = len(req.get_header("authorization"))
+    return data
+
+
+def end(res, req, data):
+    res.cork_end("Hello, World!")
+    return data
+
+
 app = App()
 app.get("/", home)
 app.get("/count", count)
 app.get("/turns", turns)
+app.get("/chain", middleware(authorize, compare, wait, end))
 app.listen(int(sys.argv[1]), lambda config: print(f"listening on {config.port}"))
 burner.start_if_asked()
 app.run()

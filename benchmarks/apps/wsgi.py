@@ -17,5 +17,8 @@ def app(environ, start_response):
         return answer(start_response, b"%d" % runs)
     if environ["PATH_INFO"] == "/turns":
         return answer(start_response, b"%d" % burner.turns)
+    if environ["PATH_INFO"] == "/echo":
+        length = int(environ["CONTENT_LENGTH"])
+        return answer(start_response, environ["wsgi.input"].read(length))
     runs += 1
     return answer(start_response, b"Hello, World!")
