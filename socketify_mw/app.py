@@ -107,7 +107,8 @@ class App:
         self._error_handler: ErrorHandler | None = None
         self._start_hooks: list[Hook] = []
         self._shutdown_hooks: list[Hook] = []
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()  # of run_async
+        self._handlers: dict[int, asyncio.Task[Any]] = {}  # by exchange
         self._wrappers: list[Wrapper] = []
         self._extensions = Extension(), Extension()
         self._miss_route = Route(self, "ANY", "*", answer_miss)
@@ -578,10 +579,11 @@ class App:
         started = monotonic()
         while self._server.connections() and monotonic() - started < self._grace:
             await asyncio.sleep(0.01)
-        for task in self._tasks:
+        tasks = [*self._tasks, *self._handlers.values()]
+        for task in tasks:
             task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=CANCELLING)
+        if tasks:
+            await asyncio.wait(tasks, timeout=CANCELLING)
 
 
 _C = TypeVar("_C", bound=Callable[..., object])

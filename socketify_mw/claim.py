@@ -46,11 +46,12 @@ class Claim:
     # What `send_chunk` has still to send, and the future that waits for it.
     sending: "tuple[bytes, Future[tuple[bool, bool]]] | None" = None
 
+    readers: "tuple[Future[None], ...]" = ()  # wait for the body, or for more of it
+    writers: "tuple[Future[None], ...]" = ()  # wait for room in the output
+
     def __init__(self, response: "Response") -> None:
         self.response = response
         self.exchange = response._exchange
-        self.readers: list[Future[None]] = []  # wait for the body, or for more of it
-        self.writers: list[Future[None]] = []  # wait for room in the output
 
     @property
     def can_answer(self) -> bool:
@@ -77,19 +78,29 @@ class Claim:
             if data:
                 self.pieces.append(data)
             self.has_ended = is_last
-            finish_all(self.readers)
+            self.end_reads()
         elif self.chunks is not None:
             self.chunks.append(data)
             if is_last:
-                self.body = b"".join(self.chunks)
+                self.body = b"".join(self.chunks) if len(self.chunks) > 1 else data
                 self.chunks = None
-                finish_all(self.readers)
+                self.end_reads()
         for handler in self.on_data:
             self._call(handler, data, is_last)
 
+    def end_reads(self, error: Exception | None = None) -> None:
+        """Wake up whoever waits for the body."""
+        readers, self.readers = self.readers, ()
+        _finish(readers, error)
+
+    def end_writes(self, error: Exception | None = None) -> None:
+        """Wake up whoever waits for room."""
+        writers, self.writers = self.writers, ()
+        _finish(writers, error)
+
     def writable(self) -> None:
         """Tell that the output has room."""
-        finish_all(self.writers)
+        self.end_writes()
         if self.sending is not None:
             self._go_on(*self.sending)
         elif self.on_writable is not None:
@@ -107,8 +118,8 @@ class Claim:
     def abort(self) -> None:
         """Tell that there is nobody to answer any more."""
         gone = ClientGone("the client has gone, or was refused, before its answer")
-        finish_all(self.readers, gone)
-        finish_all(self.writers, gone)
+        self.end_reads(gone)
+        self.end_writes(gone)
         if self.sending is not None and not self.sending[1].done():
             self.sending[1].set_result((False, True))
         for handler in self.on_aborted:
@@ -127,11 +138,8 @@ class Claim:
                 response.run_async(result)
 
 
-def finish_all(futures: "list[Future[None]]", error: Exception | None = None) -> None:
-    """Empty a list of futures: each has a result, or an error."""
-    finished = futures.copy()
-    futures.clear()
-    for future in finished:
+def _finish(futures: "tuple[Future[None], ...]", error: Exception | None) -> None:
+    for future in futures:
         if future.done():
             continue
         if error is None:

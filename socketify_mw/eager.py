@@ -10,6 +10,7 @@ import asyncio
 import sys
 from collections.abc import Callable, Coroutine, Generator
 from contextvars import copy_context
+from types import coroutine
 from typing import Any
 from weakref import getweakrefcount
 
@@ -53,6 +54,10 @@ class _SpareTasks:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._task: asyncio.Task[Any] | None = None
+        self._references = 0  # to a spare, as `_has_traces` counts them
+        task = self._renew()
+        if _count_references is not None:
+            self._references = _count_references(task)
 
     def start(self, coroutine: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any] | None":
         """Run the coroutine's first segment; see `Start`."""
@@ -67,92 +72,85 @@ class _SpareTasks:
             pass
         finally:
             _leave_task(loop, task)
-            if has_ended and self._has_traces(task):
-                self._end(task)
+            if has_ended and (
+                _count_references is None
+                or _count_references(task) != self._references
+                or self._has_traces(task)
+            ):
+                self._take_over(task)
         if has_ended:
             return None
-        self._task = None
-        _register_task(task)
-        task._log_destroy_pending = True  # type: ignore[attr-defined]
-        self._rest.take(coroutine, waits_for)
-        self._first_step._run()
+        self._rest.coroutine = coroutine
+        self._rest.waits_for = waits_for
+        self._take_over(task)
         return task
 
     def _renew(self) -> "asyncio.Task[Any]":
+        """Make a spare. It has one step to make, which is kept back."""
         self._context = copy_context()
         self._pristine = self._context.copy()
         self._rest = _Rest()
-        task = asyncio.Task(self._rest, loop=self._loop, context=self._context)
+        run = _run_rest(self._rest)
+        run.send(None)  # or an error thrown into it could not be caught there
+        task = asyncio.Task(run, loop=self._loop, context=self._context)
         self._first_step = self._loop._ready.pop()  # type: ignore[attr-defined]
         # Until it has something to do, nobody may wait for it, or miss it.
         _unregister_task(task)
         task._log_destroy_pending = False  # type: ignore[attr-defined]
         self._task = task
-        self._references = 0
-        if _count_references is not None:
-            self._has_traces(task)  # which counts
-            self._references = self._counted
         return task
 
     def _has_traces(self, task: "asyncio.Task[Any]") -> bool:
         """Whether the segment that has ended has left something with the task."""
-        if _count_references is None:
-            return True
-        self._counted = _count_references(task)
         return (
-            self._counted != self._references
-            or getweakrefcount(task) != 0
+            getweakrefcount(task) != 0
             or task._must_cancel  # type: ignore[attr-defined]
             or bool(task._callbacks)
             or self._context != self._pristine
         )
 
-    def _end(self, task: "asyncio.Task[Any]") -> None:
-        """Let the task be done, as its coroutine is."""
+    def _take_over(self, task: "asyncio.Task[Any]") -> None:
+        """Let the task go on with its rest, or be done if there is none."""
         self._task = None
         _register_task(task)
+        task._log_destroy_pending = True  # type: ignore[attr-defined]
         self._first_step._run()
 
 
-class _Rest(Coroutine[Any, Any, None]):
-    """What a spare Task runs: the rest of a coroutine, or nothing."""
+class _Rest:
+    """What a spare task is to go on with: a coroutine, and what that waits for."""
 
-    _coroutine: Coroutine[Any, Any, Any] | None = None
-    _waits_for: Any = None
-    _is_first = True
+    __slots__ = ("coroutine", "waits_for")
 
-    def take(self, coroutine: Coroutine[Any, Any, Any], waits_for: Any) -> None:
-        """Go on with a coroutine, which has yielded a future, or None."""
-        self._coroutine = coroutine
-        self._waits_for = waits_for
+    def __init__(self) -> None:
+        self.coroutine: Coroutine[Any, Any, Any] | None = None
+        self.waits_for: Any = None
 
-    def send(self, value: Any) -> Any:
-        if self._coroutine is None:
-            raise StopIteration
-        if self._is_first:
-            self._is_first = False
-            waits_for, self._waits_for = self._waits_for, None
-            return waits_for
-        return self._coroutine.send(value)
 
-    def throw(self, *error: Any) -> Any:
-        if self._coroutine is None:
-            raise error[0]
-        if self._is_first:
-            # It was cancelled in its first segment: so is what it waits for.
-            self._is_first = False
-            waits_for, self._waits_for = self._waits_for, None
-            if waits_for is not None and waits_for.cancel():
-                return waits_for
-        return self._coroutine.throw(*error)
-
-    def close(self) -> None:
-        if self._coroutine is not None:
-            self._coroutine.close()
-
-    def __getattr__(self, name: str) -> Any:
-        """Find what tools look for in a coroutine: its name, code and frame."""
-        return getattr(self._coroutine, name)
-
-    def __await__(self) -> Generator[Any, Any, None]:
-        raise RuntimeError("it belongs to its task")
+@coroutine
+def _run_rest(rest: _Rest) -> Generator[Any, Any, None]:
+    error: BaseException | None = None
+    try:
+        yield
+    except BaseException as early:  # it was cancelled in its first segment
+        error = early
+    if rest.coroutine is None:
+        if error is not None:
+            raise error
+        return
+    waits_for = rest.waits_for
+    if error is not None and waits_for is not None and waits_for.cancel():
+        error = None  # it comes from there, as in any task
+    while True:
+        if error is not None:
+            try:
+                waits_for = rest.coroutine.throw(error)
+            except StopIteration:
+                return
+        try:
+            yield waits_for
+            break
+        except BaseException as late:
+            error = late
+    # That sends it None, as the task has done.
+    yield from rest.coroutine

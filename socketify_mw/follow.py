@@ -4,7 +4,6 @@ That is its coroutine, if it has returned one, the next route, if it hands the r
 on, what it has left behind that may answer, or 500.
 """
 
-import asyncio
 from collections.abc import Awaitable
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
@@ -23,20 +22,29 @@ def follow(
 
     Returns whether a coroutine was run to its end at once.
     """
-    awaitable = _settle(turns, response, request, result)
-    if awaitable is None:
-        return False
+    awaitable: Awaitable[Any] | None
+    if type(result) is CoroutineType:
+        awaitable = result
+    else:
+        awaitable = _settle(turns, response, request, result)
+        if awaitable is None:
+            return False
     request._response = response
     task = turns.start(_drive(turns, response, request, awaitable))
     if task is None:
         return True
     request.preserve()
-    response.app._tasks.add(task)
-    if not response.has_responded():
-        claim = response._claim()
-        if claim is not None:
-            claim.task = task
-            _leave_open(turns, response, request)
+    response._route.app._handlers[response._exchange] = task
+    if response.has_responded():
+        return False
+    claim = response._claim()
+    if claim is not None:
+        claim.task = task
+        claim.request = request
+        claim.has_returned = True
+        if claim.on_data:
+            turns.read(claim)
+        turns.hold(response._exchange)
     return False
 
 
@@ -45,7 +53,7 @@ def _settle(
 ) -> Awaitable[Any] | None:
     """Return what is to be awaited next, or None when nothing is."""
     while True:
-        if type(result) is CoroutineType or hasattr(result, "__await__"):
+        if result is not None and hasattr(result, "__await__"):
             if result not in response.app._tasks:  # run_async waits for it
                 return result
             result = None
@@ -84,10 +92,11 @@ async def _drive(
     awaitable: Awaitable[Any] | None,
 ) -> None:
     """Await what a handler has returned, and what the next routes' handlers do."""
-    tasks = response.app._tasks
     try:
         while awaitable is not None:
             await awaitable
+            if response._head is _DONE:
+                break
             # From here on this task alone keeps nothing open.
             claim = response._find_claim()
             task = None
@@ -105,5 +114,4 @@ async def _drive(
         response._fail()
         raise
     finally:
-        if tasks:
-            tasks.discard(asyncio.current_task())
+        response._route.app._handlers.pop(response._exchange, None)

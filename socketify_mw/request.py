@@ -63,12 +63,12 @@ class _Copy:
 
     __slots__ = ("_bytes", "_start")
 
-    def __init__(self, start: int, data: bytes) -> None:
-        self._start = start
-        self._bytes = data
+    _bytes: bytes
+    _start: int
 
     def __getitem__(self, part: slice) -> bytes:
-        return self._bytes[part.start - self._start : part.stop - self._start]
+        start = self._start
+        return self._bytes[part.start - start : part.stop - start]
 
 
 class _Preserved:
@@ -76,10 +76,9 @@ class _Preserved:
 
     __slots__ = ("arena", "turn", "words")
 
-    def __init__(self, turn: int, arena: _Copy, words: "Sequence[int]") -> None:
-        self.turn = turn
-        self.arena: _Bytes = arena
-        self.words: Sequence[int] = words
+    arena: "_Bytes"
+    turn: int
+    words: "Sequence[int]"
 
 
 class Headers(dict[str, str]):
@@ -141,9 +140,14 @@ class Request:
         if type(view) is not _Preserved:
             base = self._base
             words = view.words[base : base + W_COUNT]
-            start = words[W_HEAD]
-            head = _Copy(start, view.arena[start : words[W_HEAD_END]])
-            self._view = _Preserved(self._turn, head, words)
+            copy = _Copy()
+            copy._start = start = words[W_HEAD]
+            copy._bytes = view.arena[start : words[W_HEAD_END]]
+            kept = _Preserved()
+            kept.arena = copy
+            kept.turn = self._turn
+            kept.words = words
+            self._view = kept
             self._base = 0
         return self
 

@@ -25,7 +25,7 @@ from ._binding import (
     OUT_TEXT,
     SLOT_MASK,
 )
-from .claim import AbortedHandler, Claim, DataHandler, WritableHandler, finish_all
+from .claim import AbortedHandler, Claim, DataHandler, WritableHandler
 from .errors import ClientGone
 from .head import CommitHook, Head, cookie_line
 from .outbox import Outbox
@@ -44,8 +44,9 @@ LARGE = 16 * 1024
 
 _JSON = b"Content-Type: application/json\r\n"
 
-# In place of a head: the answer was committed, its head and a part of its body were,
-# the server gave its own, or there is nobody left to answer.
+# In place of a head: nothing was said, but there is a claim; the answer was committed;
+# its head and a part of its body were; the server gave its own; there is nobody left.
+_LATER: Final = Head()
 _DONE: Final = Head()
 _OPEN: Final = Head()
 _FAILED: Final = Head()
@@ -225,7 +226,7 @@ class Response:
         if claim is None or backlog is None:
             future.set_exception(ClientGone("the client has gone"))
         elif backlog:
-            claim.writers.append(future)
+            claim.writers += (future,)
         else:
             loop.call_soon(_set_done, future)
         return future
@@ -351,7 +352,8 @@ class Response:
 
         Raises ClientGone when the client has gone, or sent too much.
         """
-        return io.BytesIO(await self._body())
+        body = self._body_now()
+        return io.BytesIO(await self._body() if body is None else body)
 
     async def get_text(self, encoding: str = "utf-8") -> str:
         """Return the request's whole body as text; see `get_data`."""
@@ -368,15 +370,24 @@ class Response:
         text = (await self._body()).decode(encoding)
         return parse_qs(text, keep_blank_values=True, encoding=encoding)
 
-    async def _body(self) -> bytes:
+    def _body_now(self) -> bytes | None:
+        """Ask for the whole body, and return it if it is here already."""
         claim = self._claim_body()
         if claim.body is None and claim.chunks is None:
             if claim.has_begun:
                 raise RuntimeError(_TAKEN)
             claim.chunks = []
-        while claim.body is None:
-            await self._more(claim)
+            self._outbox.read(claim)
         return claim.body
+
+    async def _body(self) -> bytes:
+        body = self._body_now()
+        if body is None:
+            claim = self._claim_body()
+            await self._more(claim)
+            body = claim.body
+            assert body is not None  # or there is an exception
+        return body
 
     async def _stream(self) -> AsyncIterator[bytes]:
         """Yield the request's body as it comes; see `Request.stream`."""
@@ -405,7 +416,7 @@ class Response:
         if self._find_claim() is not claim:
             raise ClientGone("the client has gone, or the answer was ended")
         reader: asyncio.Future[None] = self.app.loop.create_future()
-        claim.readers.append(reader)
+        claim.readers += (reader,)
         self._outbox.read(claim)
         await reader
 
@@ -512,6 +523,8 @@ class Response:
     def _finish(self, message: object, end_connection: bool) -> Self:
         if self._head is _OPEN:
             return self._finish_stream(message, end_connection)
+        if self._head is _LATER and not end_connection and self._finish_plain(message):
+            return self
         head = self._open_head()
         if self._head is _GONE:
             return self
@@ -522,6 +535,29 @@ class Response:
             body = self._run_hooks(head, body) or b""
         self._commit(head, body)
         return self
+
+    def _finish_plain(self, message: object) -> bool:
+        """Answer as `end` does, without any fields, if the message is plain, small."""
+        self._check_thread()
+        flags = 0
+        if type(message) is str:
+            body = message.encode()
+            flags = OUT_TEXT
+        elif type(message) is bytes:
+            body = message
+        else:
+            return False
+        if len(body) > LARGE:
+            return False
+        outbox = self._outbox
+        exchange = self._exchange
+        if outbox.is_held(exchange):
+            flags |= OUT_AGAIN  # what was left alone behind it
+        parts = outbox.parts
+        parts += (_pack(exchange, 200, flags, 0, len(body)), body)
+        self._head = _DONE
+        self._unclaim()
+        return True
 
     def _encode(self, head: Head, message: object) -> bytes:
         """Turn a message into bytes, and say its type."""
@@ -597,7 +633,7 @@ class Response:
             self.close()
             return
         fresh = self._head = Head()
-        if head is not None:
+        if head is not None and head is not _LATER:
             fresh.hooks = head.hooks
         self.write_status(500).end("Internal Server Error")
         self._head = _FAILED
@@ -614,14 +650,17 @@ class Response:
             return False
         return claim is None or not claim.can_answer
 
-    def _open_head(self) -> Head:
+    def _check_thread(self) -> None:
         if get_ident() != self._outbox.thread:
             raise RuntimeError(
                 "a response belongs to the thread of its loop: from another one, use "
                 "app.loop.call_soon_threadsafe(...)"
             )
+
+    def _open_head(self) -> Head:
+        self._check_thread()
         head = self._head
-        if head is None:
+        if head is None or head is _LATER:
             head = self._head = Head()
         elif head is _GONE:
             return Head()  # for nobody
@@ -647,14 +686,19 @@ class Response:
 
         is_kept: the response stays open when its handler has returned.
         """
-        if self._head is _GONE:
+        head = self._head
+        if head is _GONE:
             return None
-        if self._head is not _OPEN:
-            self._open_head()
-        claim = self._find_claim()
-        if claim is None:
-            claim = Claim(self)
-            self._outbox.claims[self._exchange & SLOT_MASK] = claim
+        if head is _DONE or head is _FAILED:
+            self._open_head()  # which says why not
+        self._check_thread()
+        claims = self._outbox.claims
+        slot = self._exchange & SLOT_MASK
+        claim = claims.get(slot)
+        if claim is None or claim.response is not self:
+            claim = claims[slot] = Claim(self)
+            if head is None:
+                self._head = _LATER
         if is_kept:
             claim.is_kept = True
         return claim
@@ -665,8 +709,9 @@ class Response:
             return
         del self._outbox.claims[self._exchange & SLOT_MASK]
         if claim.readers:
-            finish_all(claim.readers, ClientGone("the answer was ended: no body comes"))
-        finish_all(claim.writers)
+            claim.end_reads(ClientGone("the answer was ended: no body comes"))
+        if claim.writers:
+            claim.end_writes()
 
     def _leave(self) -> None:
         """There is nobody to answer any more."""

@@ -297,7 +297,8 @@ class TurnSelector(selectors.BaseSelector):
             # The connection has gone. `id` is the first exchange that C took for open:
             # its answer may have met the end, and the claim be that of one behind it.
             self.bodies.pop(id, None)
-            if (claim := self.claims.get(id & SLOT_MASK)) is not None:
+            claim = self.claims.pop(id & SLOT_MASK, None)
+            if claim is not None:
                 claim.response._leave()
                 claim.abort()
 
