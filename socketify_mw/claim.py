@@ -115,6 +115,15 @@ class Claim:
         elif not future.done():
             future.set_result((taken, is_done))
 
+    def end(self) -> None:
+        """Tell that the answer was ended."""
+        if self.readers:
+            self.end_reads(
+                ClientGone("the answer was ended: no body comes")
+            )
+        if self.writers:
+            self.end_writes()
+
     def abort(self) -> None:
         """Tell that there is nobody to answer any more."""
         gone = ClientGone("the client has gone, or was refused, before its answer")

@@ -8,6 +8,7 @@ from collections.abc import Awaitable
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
+from ._binding import SLOT_MASK
 from .request import Request
 from .response import _DONE, _GONE, Response
 
@@ -44,7 +45,7 @@ def follow(
         claim.has_returned = True
         if claim.on_data:
             turns.read(claim)
-        turns.hold(response._exchange)
+        turns.held.add(response._exchange & SLOT_MASK)
     return False
 
 

@@ -538,7 +538,6 @@ class Response:
 
     def _finish_plain(self, message: object) -> bool:
         """Answer as `end` does, without any fields, if the message is plain, small."""
-        self._check_thread()
         flags = 0
         if type(message) is str:
             body = message.encode()
@@ -547,16 +546,20 @@ class Response:
             body = message
         else:
             return False
-        if len(body) > LARGE:
-            return False
         outbox = self._outbox
+        if len(body) > LARGE or get_ident() != outbox.thread:
+            return False
         exchange = self._exchange
-        if outbox.is_held(exchange):
+        slot = exchange & SLOT_MASK
+        if slot in outbox.held:
             flags |= OUT_AGAIN  # what was left alone behind it
         parts = outbox.parts
         parts += (_pack(exchange, 200, flags, 0, len(body)), body)
         self._head = _DONE
-        self._unclaim()
+        claim = outbox.claims.get(slot)
+        if claim is not None and claim.response is self:
+            del outbox.claims[slot]
+            claim.end()
         return True
 
     def _encode(self, head: Head, message: object) -> bytes:
@@ -583,7 +586,7 @@ class Response:
         flags = head.flags
         outbox = self._outbox
         exchange = self._exchange
-        if outbox.is_held(exchange):
+        if exchange & SLOT_MASK in outbox.held:
             flags |= OUT_AGAIN  # what was left alone behind it
         parts = outbox.parts
         if len(body) <= LARGE:
@@ -708,10 +711,7 @@ class Response:
         if claim is None:
             return
         del self._outbox.claims[self._exchange & SLOT_MASK]
-        if claim.readers:
-            claim.end_reads(ClientGone("the answer was ended: no body comes"))
-        if claim.writers:
-            claim.end_writes()
+        claim.end()
 
     def _leave(self) -> None:
         """There is nobody to answer any more."""

@@ -106,7 +106,7 @@ class TurnSelector(selectors.BaseSelector):
         self._interrupted: tuple[int, int, Response | None] | None = None
         # Connections with an answer that is not complete, or closes: what is behind it
         # in this batch is left alone, and comes again later, or never.
-        self._held: set[int] = set()
+        self.held: set[int] = set()
         self._limit = _MOST_REQUESTS
         self._cost = 0.0  # seconds a request, by the slowest of late
         self._keys: dict[int, selectors.SelectorKey] = {}
@@ -194,7 +194,7 @@ class TurnSelector(selectors.BaseSelector):
         if batch is None:
             records = self.native.records(count)
             batch = self._batch = iter(records)
-            self._held.clear()
+            self.held.clear()
         self.native.shared[_COUNT] = 0  # from here on `_batch` knows what is left
         started = perf_counter()
         self.is_walking = True
@@ -216,7 +216,7 @@ class TurnSelector(selectors.BaseSelector):
     ) -> None:
         """Run the handlers of a batch."""
         routes = self.routes
-        held = self._held
+        held = self.held
         turn = self.turn
         exchange = token = 0
         response: Response | None = None
@@ -392,15 +392,11 @@ class TurnSelector(selectors.BaseSelector):
 
     def hold(self, exchange: int) -> None:
         """Leave alone what is behind an exchange of this batch on its connection."""
-        self._held.add(exchange & SLOT_MASK)
-
-    def is_held(self, exchange: int) -> bool:
-        """Return whether something behind an exchange may have been left alone."""
-        return exchange & SLOT_MASK in self._held
+        self.held.add(exchange & SLOT_MASK)
 
     def release(self, exchange: int) -> None:
         """Take `hold` back; only before anything behind the exchange was left alone."""
-        self._held.discard(exchange & SLOT_MASK)
+        self.held.discard(exchange & SLOT_MASK)
 
     # ---- large bodies ----
 
