@@ -2,6 +2,7 @@
 
 from .app import SWITCH_INTERVAL, App
 from .bare_loop import BareLoop
+from .chain import middleware
 from .errors import (
     ClientGone,
     ConfigError,
@@ -16,7 +17,7 @@ from .loop import Loop
 from .options import AppListenOptions, AppOptions
 from .request import Request
 from .response import Response
-from .router import Router
+from .router import MiddlewareRouter, Router
 
 __all__ = [
     "SWITCH_INTERVAL",
@@ -29,6 +30,7 @@ __all__ = [
     "Limits",
     "ListenConfig",
     "Loop",
+    "MiddlewareRouter",
     "NativeError",
     "Request",
     "RequestExpired",
@@ -36,6 +38,7 @@ __all__ = [
     "RouteError",
     "Router",
     "SocketifyError",
+    "middleware",
 ]
 
 __version__ = "0.1.0"

@@ -5,12 +5,13 @@ import inspect
 import json
 import logging
 import os
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from time import monotonic
 from typing import Any, Self, TypeVar
 
 from ._binding import FORKED
 from .access_log import access_logger, logged_by
+from .chain import Member, flat
 from .claim import Claim
 from .errors import ClientGone, ConfigError, NativeError, RouteError
 from .extension import Extension
@@ -21,14 +22,14 @@ from .miss import answer_miss
 from .options import AppListenOptions, AppOptions, options_of
 from .request import Request
 from .response import Response
-from .route import PATTERN_RULES, Handler, MaxBody, Route, check_max_body
+from .route import PATTERN_RULES, Handler, MaxBody, Route, Wrapper, check_max_body
 from .router import Router
 from .signals import handled_signals, shorter_interval
 from .testing import TestClient
 
 ErrorHandler = Callable[[BaseException, Response | None, Request | None], object]
 Hook = Callable[[], object]
-Wrapper = Callable[[Handler], Handler]
+AnyHandler = Callable[..., object]  # (res, req); behind middlewares (res, req, data)
 
 logger = logging.getLogger("socketify_mw")
 
@@ -110,77 +111,134 @@ class App:
         self._tasks: set[asyncio.Task[Any]] = set()  # of run_async
         self._handlers: dict[int, asyncio.Task[Any]] = {}  # by exchange
         self._wrappers: list[Wrapper] = []
+        self._used: list[Member] = []  # in front of every route
         self._extensions = Extension(), Extension()
         self._miss_route = Route(self, "ANY", "*", answer_miss)
+        self._compose(self._miss_route)
         self._routes.append(self._miss_route)
         self._server.miss(self._loop.add_route(self._miss_route))
 
     # ---- routes ----
 
     def get(
-        self, path: str, handler: Handler, *, max_body: MaxBody = "default"
+        self,
+        path: str,
+        handler: AnyHandler,
+        *,
+        middlewares: Sequence[Member] = (),
+        max_body: MaxBody = "default",
     ) -> Self:
         """Call `handler` for GET, and for HEAD (whose body is not sent)."""
-        return self._route("GET", path, handler, max_body)
+        return self._route("GET", path, handler, middlewares, max_body)
 
     def post(
-        self, path: str, handler: Handler, *, max_body: MaxBody = "default"
+        self,
+        path: str,
+        handler: AnyHandler,
+        *,
+        middlewares: Sequence[Member] = (),
+        max_body: MaxBody = "default",
     ) -> Self:
         """Call `handler` for POST."""
-        return self._route("POST", path, handler, max_body)
+        return self._route("POST", path, handler, middlewares, max_body)
 
     def options(
-        self, path: str, handler: Handler, *, max_body: MaxBody = "default"
+        self,
+        path: str,
+        handler: AnyHandler,
+        *,
+        middlewares: Sequence[Member] = (),
+        max_body: MaxBody = "default",
     ) -> Self:
         """Call `handler` for OPTIONS."""
-        return self._route("OPTIONS", path, handler, max_body)
+        return self._route("OPTIONS", path, handler, middlewares, max_body)
 
     def delete(
-        self, path: str, handler: Handler, *, max_body: MaxBody = "default"
+        self,
+        path: str,
+        handler: AnyHandler,
+        *,
+        middlewares: Sequence[Member] = (),
+        max_body: MaxBody = "default",
     ) -> Self:
         """Call `handler` for DELETE."""
-        return self._route("DELETE", path, handler, max_body)
+        return self._route("DELETE", path, handler, middlewares, max_body)
 
     def patch(
-        self, path: str, handler: Handler, *, max_body: MaxBody = "default"
+        self,
+        path: str,
+        handler: AnyHandler,
+        *,
+        middlewares: Sequence[Member] = (),
+        max_body: MaxBody = "default",
     ) -> Self:
         """Call `handler` for PATCH."""
-        return self._route("PATCH", path, handler, max_body)
+        return self._route("PATCH", path, handler, middlewares, max_body)
 
     def put(
-        self, path: str, handler: Handler, *, max_body: MaxBody = "default"
+        self,
+        path: str,
+        handler: AnyHandler,
+        *,
+        middlewares: Sequence[Member] = (),
+        max_body: MaxBody = "default",
     ) -> Self:
         """Call `handler` for PUT."""
-        return self._route("PUT", path, handler, max_body)
+        return self._route("PUT", path, handler, middlewares, max_body)
 
     def head(
-        self, path: str, handler: Handler, *, max_body: MaxBody = "default"
+        self,
+        path: str,
+        handler: AnyHandler,
+        *,
+        middlewares: Sequence[Member] = (),
+        max_body: MaxBody = "default",
     ) -> Self:
         """Call `handler` for HEAD, in place of the GET route's."""
-        return self._route("HEAD", path, handler, max_body)
+        return self._route("HEAD", path, handler, middlewares, max_body)
 
     def connect(
-        self, path: str, handler: Handler, *, max_body: MaxBody = "default"
+        self,
+        path: str,
+        handler: AnyHandler,
+        *,
+        middlewares: Sequence[Member] = (),
+        max_body: MaxBody = "default",
     ) -> Self:
         """Call `handler` for CONNECT; the only pattern that matches is `/*`."""
-        return self._route("CONNECT", path, handler, max_body)
+        return self._route("CONNECT", path, handler, middlewares, max_body)
 
     def trace(
-        self, path: str, handler: Handler, *, max_body: MaxBody = "default"
+        self,
+        path: str,
+        handler: AnyHandler,
+        *,
+        middlewares: Sequence[Member] = (),
+        max_body: MaxBody = "default",
     ) -> Self:
         """Call `handler` for TRACE."""
-        return self._route("TRACE", path, handler, max_body)
+        return self._route("TRACE", path, handler, middlewares, max_body)
 
     def any(
-        self, path: str, handler: Handler, *, max_body: MaxBody = "default"
+        self,
+        path: str,
+        handler: AnyHandler,
+        *,
+        middlewares: Sequence[Member] = (),
+        max_body: MaxBody = "default",
     ) -> Self:
         """Call `handler` for every method that the path has no route of its own for."""
-        return self._route("ANY", path, handler, max_body)
+        return self._route("ANY", path, handler, middlewares, max_body)
 
     def _route(
-        self, method: str, path: str, handler: Handler, max_body: MaxBody
+        self,
+        method: str,
+        path: str,
+        handler: AnyHandler,
+        middlewares: Sequence[Member],
+        max_body: MaxBody,
     ) -> Self:
-        route = Route(self, method, path, handler)
+        route = Route(self, method, path, handler, middlewares)
         if max_body is not None and max_body != "default":
             check_max_body(route, max_body)
         token = self._loop.add_route(route)
@@ -195,28 +253,39 @@ class App:
         self._compose(route)
         return self
 
-    def router(self, prefix: str = "") -> Router:
-        """Return decorators for routes whose paths begin with `prefix`."""
-        return Router(self, prefix)
+    def router(self, prefix: str = "", *middlewares: Member) -> Router:
+        """Return decorators for routes whose paths begin with `prefix`, and whose
+        handlers run behind `middlewares`.
+        """
+        return Router(self, prefix, middlewares)
+
+    def use(self, *functions: Member) -> Self:
+        """Run functions in front of every route's own, and of 404 and 405, too.
+
+        It does not matter whether the routes are there already. A handler that takes
+        (res, req) alone may stand behind them.
+        """
+        self._used += flat(functions, "use()")
+        self._compose_all()
+        return self
 
     def not_found(self, handler: Handler) -> Handler:
         """Call `handler` for requests that no route matches; a decorator."""
-        route = Route(self, "ANY", "*", handler)
-        self._miss_route.function = route.function
+        self._miss_route.set_handler(handler)
         self._compose(self._miss_route)
         return handler
 
     def _compose(self, route: Route) -> None:
-        """Build what the loop calls: the route's function, in the app's wrappers."""
-        route.handler = route.function
-        for wrap in self._wrappers:
-            route.handler = wrap(route.handler)
+        route.compose(self._used, self._wrappers)
+
+    def _compose_all(self) -> None:
+        for route in self._routes:
+            self._compose(route)
 
     def _wrap(self, wrapper: Wrapper) -> None:
         """Have a wrapper around all routes, those to come and that for 404, too."""
         self._wrappers.append(wrapper)
-        for route in self._routes:
-            self._compose(route)
+        self._compose_all()
 
     # ---- what handlers find ----
 
@@ -363,7 +432,7 @@ class App:
         elif claim is None or response is None or not claim.has_returned:
             return
         elif response._is_left():
-            response._tell_unanswered()
+            response._tell_unanswered(claim.request)
 
     # ---- start and end ----
 

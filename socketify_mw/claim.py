@@ -118,9 +118,7 @@ class Claim:
     def end(self) -> None:
         """Tell that the answer was ended."""
         if self.readers:
-            self.end_reads(
-                ClientGone("the answer was ended: no body comes")
-            )
+            self.end_reads(ClientGone("the answer was ended: no body comes"))
         if self.writers:
             self.end_writes()
 

@@ -9,9 +9,9 @@ hand; only a coroutine that suspends takes it over.
 import asyncio
 import sys
 from collections.abc import Callable, Coroutine, Generator
-from contextvars import copy_context
+from contextvars import Context, copy_context
 from types import coroutine
-from typing import Any
+from typing import Any, Protocol
 from weakref import getweakrefcount
 
 # What asyncio has for those who make tasks of their own ("Extending").
@@ -22,51 +22,85 @@ from asyncio.tasks import (  # isort: skip
     _unregister_task,
 )
 
-Start = Callable[[Coroutine[Any, Any, Any]], "asyncio.Task[Any] | None"]
-"""Run a coroutine to its first suspension; the Task that goes on, or None at its end.
-
-The loop runs, and no task of it is current. KeyboardInterrupt and SystemExit pass; the
-coroutine is to catch everything else.
-"""
-
-
-def eager_starter(loop: asyncio.AbstractEventLoop) -> Start:
-    """Return what starts coroutines on a loop."""
-    if sys.version_info >= (3, 12):
-
-        def start(coroutine: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any] | None":
-            task = asyncio.Task(coroutine, loop=loop, eager_start=True)
-            if not task.done():
-                return task
-            if not task.cancelled():
-                task.exception()  # so that nobody is told that it was never asked for
-            return None
-
-        return start
-    return _SpareTasks(loop).start
-
-
 # Where the interpreter does not count references, no spare is used twice.
 _count_references: Callable[[object], int] | None = getattr(sys, "getrefcount", None)
+
+
+class Starter(Protocol):
+    """Starts coroutines, each in a context that no other one has seen.
+
+    What runs in `context` before a coroutine is started shares it with that one. If
+    none is started, `renew_if_changed` is to be called.
+    """
+
+    context: Context
+
+    def start(self, coroutine: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any] | None":
+        """Run a coroutine to its first suspension, in `context`.
+
+        Returns the Task that goes on, or None if it has ended. The loop runs, and no
+        task of it is current. KeyboardInterrupt and SystemExit pass; the coroutine is
+        to catch everything else.
+        """
+
+    def renew_if_changed(self) -> None:
+        """Have a fresh context if something was set in the one that there is."""
+
+
+def starter_of(loop: asyncio.AbstractEventLoop) -> Starter:
+    """Return what starts coroutines on a loop."""
+    return _EagerTasks(loop) if sys.version_info >= (3, 12) else _SpareTasks(loop)
+
+
+def _differ(context: Context, pristine: Context) -> bool:
+    try:
+        return context != pristine  # at once if nothing was set
+    except Exception:  # by the values of its variables
+        return True
+
+
+class _EagerTasks:
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._renew()
+
+    def start(self, coroutine: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any] | None":
+        task = asyncio.Task(  # type: ignore[call-arg, unused-ignore]
+            coroutine, loop=self._loop, context=self.context, eager_start=True
+        )
+        if not task.done():
+            self._renew()
+            return task
+        if not task.cancelled():
+            task.exception()  # so that nobody is told that it was never asked for
+        self.renew_if_changed()
+        return None
+
+    def renew_if_changed(self) -> None:
+        if _differ(self.context, self._pristine):
+            self._renew()
+
+    def _renew(self) -> None:
+        self.context = copy_context()
+        self._pristine = self.context.copy()
 
 
 class _SpareTasks:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._task: asyncio.Task[Any] | None = None
-        self._references = 0  # to a spare, as `_has_traces` counts them
-        task = self._renew()
+        self._renew()
+        self._references = 0  # to a spare, as `start` counts them
+        task = self._task
         if _count_references is not None:
             self._references = _count_references(task)
 
     def start(self, coroutine: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any] | None":
-        """Run the coroutine's first segment; see `Start`."""
-        task = self._task or self._renew()
+        task = self._task
         loop = self._loop
         has_ended = True
         _enter_task(loop, task)
         try:
-            waits_for = self._context.run(coroutine.send, None)
+            waits_for = self.context.run(coroutine.send, None)
             has_ended = False
         except StopIteration:
             pass
@@ -85,20 +119,23 @@ class _SpareTasks:
         self._take_over(task)
         return task
 
-    def _renew(self) -> "asyncio.Task[Any]":
+    def renew_if_changed(self) -> None:
+        if _differ(self.context, self._pristine):
+            self._renew()
+
+    def _renew(self) -> None:
         """Make a spare. It has one step to make, which is kept back."""
-        self._context = copy_context()
-        self._pristine = self._context.copy()
+        self.context = copy_context()
+        self._pristine = self.context.copy()
         self._rest = _Rest()
         run = _run_rest(self._rest)
         run.send(None)  # or an error thrown into it could not be caught there
-        task = asyncio.Task(run, loop=self._loop, context=self._context)
+        task = asyncio.Task(run, loop=self._loop, context=self.context)
         self._first_step = self._loop._ready.pop()  # type: ignore[attr-defined]
         # Until it has something to do, nobody may wait for it, or miss it.
         _unregister_task(task)
         task._log_destroy_pending = False  # type: ignore[attr-defined]
         self._task = task
-        return task
 
     def _has_traces(self, task: "asyncio.Task[Any]") -> bool:
         """Whether the segment that has ended has left something with the task."""
@@ -106,15 +143,16 @@ class _SpareTasks:
             getweakrefcount(task) != 0
             or task._must_cancel  # type: ignore[attr-defined]
             or bool(task._callbacks)
-            or self._context != self._pristine
+            or _differ(self.context, self._pristine)
         )
 
     def _take_over(self, task: "asyncio.Task[Any]") -> None:
         """Let the task go on with its rest, or be done if there is none."""
-        self._task = None
         _register_task(task)
         task._log_destroy_pending = True  # type: ignore[attr-defined]
-        self._first_step._run()
+        first_step = self._first_step
+        self._renew()
+        first_step._run()
 
 
 class _Rest:

@@ -31,7 +31,7 @@ def follow(
         if awaitable is None:
             return False
     request._response = response
-    task = turns.start(_drive(turns, response, request, awaitable))
+    task = turns.starter.start(_drive(turns, response, request, awaitable))
     if task is None:
         return True
     request.preserve()
@@ -67,7 +67,7 @@ def _settle(
             return None
         if not request.get_yield() or route is route.app._miss_route:
             if not response.has_responded():
-                response._tell_unanswered()
+                response._tell_unanswered(request)
             return None
         response._route = route = request._next_route(turns.routes)
         result = route.handler(response, request)

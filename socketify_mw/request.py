@@ -6,6 +6,7 @@ The bytes stay where C read them. Each reader checks that the turn is still the 
 
 from array import array
 from collections.abc import AsyncIterator, Callable
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import parse_qs, unquote, unquote_plus
 
@@ -107,9 +108,11 @@ class Request:
     __slots__ = (
         "_base",
         "_extra",
+        "_last",
         "_response",
         "_route",
         "_skipped",
+        "_state",
         "_turn",
         "_view",
         "_yields",
@@ -119,6 +122,8 @@ class Request:
     _yields: bool
     _skipped: int  # matching routes that handed the request on
     _extra: dict[str, Any]  # of extensions
+    _last: Callable[..., Any]  # member that ran last in a chain, if none answered
+    _state: SimpleNamespace
     _response: "Response"  # when a coroutine handles it
 
     _view: View
@@ -130,6 +135,15 @@ class Request:
     def app(self) -> "App":
         """The application that the request came to."""
         return self._route.app
+
+    @property
+    def state(self) -> SimpleNamespace:
+        """What middlewares keep for those behind them: `req.state.user = ...`."""
+        try:
+            return self._state
+        except AttributeError:
+            self._state = SimpleNamespace()
+            return self._state
 
     def preserve(self) -> "Request":
         """Copy the request out of the turn's memory, so that it can be read later.

@@ -27,11 +27,13 @@ from ._binding import (
 )
 from .claim import AbortedHandler, Claim, DataHandler, WritableHandler
 from .errors import ClientGone
+from .functions import name_of, place_of
 from .head import CommitHook, Head, cookie_line
 from .outbox import Outbox
 
 if TYPE_CHECKING:
     from .app import App
+    from .request import Request
     from .route import Route
 
 logger = logging.getLogger("socketify_mw")
@@ -641,9 +643,14 @@ class Response:
         self.write_status(500).end("Internal Server Error")
         self._head = _FAILED
 
-    def _tell_unanswered(self) -> None:
+    def _tell_unanswered(self, request: "Request | None") -> None:
         """Answer 500 for a handler that has returned, and say so in the log."""
-        logger.error("%s returned without an answer: call res.end() in it", self._route)
+        last = getattr(request, "_last", None)
+        logger.error(
+            "%s: %s returned without an answer: call res.end() in it",
+            self._route,
+            f"{name_of(last)} ({place_of(last)})" if last else "the handler",
+        )
         self._fail()
 
     def _is_left(self) -> bool:

@@ -1,11 +1,12 @@
 """Route: what a request's token stands for, checked when it is registered."""
 
-import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote
 
+from .chain import Chain, Member, bare_member, flat, handler_of
 from .errors import RouteError
+from .functions import name_of, place_of, takes
 
 if TYPE_CHECKING:
     from .app import App
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from .response import Response
 
 Handler = Callable[["Response", "Request"], object]
+Wrapper = Callable[[Handler], Handler]
 
 # Of a route: bytes, None for any number, or the app's own limit.
 MaxBody = int | Literal["default"] | None
@@ -28,45 +30,79 @@ _PLAIN = "".join(map(chr, range(0x21, 0x7F)))
 
 
 class Route:
-    """A handler with the method and the pattern that it was registered for."""
+    """A chain of members, mostly one, with the method and the pattern it is for."""
 
-    __slots__ = ("app", "function", "handler", "method", "parameters", "pattern")
+    __slots__ = (
+        "_bare",
+        "app",
+        "handler",
+        "members",
+        "method",
+        "parameters",
+        "pattern",
+    )
 
-    def __init__(self, app: "App", method: str, pattern: str, handler: Handler) -> None:
+    def __init__(
+        self,
+        app: "App",
+        method: str,
+        pattern: str,
+        handler: Callable[..., object],
+        middlewares: Sequence[Member] = (),
+    ) -> None:
         if not isinstance(pattern, str):
             raise RouteError(f"{method}: the pattern {pattern!r} is not a str")
         self.app = app
         self.method = method
         self.pattern = quote(pattern, safe=_PLAIN)
-        self.function = handler
-        self.handler = handler  # what the loop calls: the function, and what is around
         segments = self.pattern.split("/")
         self.parameters = [part[1:] for part in segments if part.startswith(":")]
+        self.members: tuple[Member, ...] = ()
+        self._bare: Handler | None = None  # the handler, if nothing is in front of it
+        self.handler: Handler = handler  # what the loop calls; see `compose`
+        self.set_handler(handler, middlewares)
         self._check_pattern(segments)
-        self._check_handler()
+
+    def set_handler(
+        self, handler: Callable[..., object], middlewares: Sequence[Member] = ()
+    ) -> None:
+        """Let a handler run behind middlewares."""
+        self._bare = None
+        where = f"{self.method} {self.pattern}"
+        if middlewares or isinstance(handler, Chain):
+            self.members = flat((*middlewares, handler), where)
+            return
+        if not callable(handler):
+            raise RouteError(f"{where}: {handler!r} is not callable")
+        takes_data = takes(handler, 3)
+        if takes(handler, 2):
+            self._bare = handler
+        elif not (takes_data and self.app._used):
+            raise RouteError(
+                f"{where}: {name_of(handler)} ({place_of(handler)}) cannot be called "
+                "with (res, req), as a handler without middlewares is"
+            )
+        self.members = (handler if takes_data else bare_member(handler),)
+
+    def compose(self, used: Sequence[Member], wrappers: "Sequence[Wrapper]") -> None:
+        """Build what the loop calls: all members, in the app's wrappers."""
+        if self._bare is not None and not used:
+            self.handler = self._bare
+        else:
+            starter = self.app._loop.turns.starter
+            self.handler = handler_of((*used, *self.members), starter)
+        for wrap in wrappers:
+            self.handler = wrap(self.handler)
 
     def __str__(self) -> str:
-        function = getattr(self.function, "__qualname__", repr(self.function))
-        return f"{self.method} {self.pattern} ({function})"
+        last = f" ({name_of(self.members[-1])})" if self.members else ""
+        return f"{self.method} {self.pattern}{last}"
 
     def _check_pattern(self, segments: list[str]) -> None:
         has_stray_star = any("*" in part and part != "*" for part in segments)
         has_twin = len(set(self.parameters)) < len(self.parameters)
         if "?" in self.pattern or "#" in self.pattern or has_stray_star or has_twin:
             raise RouteError(f"{self}: it can never match. {PATTERN_RULES}")
-
-    def _check_handler(self) -> None:
-        handler = self.handler
-        if not callable(handler):
-            raise RouteError(f"{self}: {handler!r} is not callable")
-        try:
-            inspect.signature(handler).bind(None, None)
-        except ValueError:  # a builtin that does not tell its parameters
-            pass
-        except TypeError as error:
-            raise RouteError(
-                f"{self}: {error}: a handler is called with (res, req)"
-            ) from None
 
 
 def check_max_body(route: Route, max_body: object) -> None:

@@ -1,0 +1,145 @@
+"""Chain: functions that run one after the other in front of, and as, a handler.
+
+Each member is called `member(res, req, data)`: `data` is None for the first one, and
+what a member returns is the next one's. A falsy value (False, None, 0, "", an empty
+collection) ends the chain. Members may be coroutine functions: what counts is whether
+a call returns something to await, not how it was defined.
+"""
+
+from collections.abc import Callable, Sequence
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any
+
+from .errors import RouteError
+from .functions import name_of, place_of, takes
+from .response import _DONE
+
+if TYPE_CHECKING:
+    from .eager import Starter
+    from .request import Request
+    from .response import Response
+
+Member = Callable[["Response", "Request", Any], Any]
+Bare = Callable[["Response", "Request"], object]
+
+# Types of values that cannot be awaited: most programs return few.
+_PLAIN: set[type] = {type(None), bool, int, str, bytes, dict, list, tuple}
+_MOST_PLAIN = 1000
+
+
+class Chain:
+    """What `middleware` returns: a member that runs others in order."""
+
+    __slots__ = ("members",)
+
+    def __init__(self, members: tuple[Member, ...]) -> None:
+        self.members = members
+
+    def __call__(self, res: "Response", req: "Request", data: Any = None) -> Any:
+        """Run the members; return the last value, or something to await for it."""
+        return _run(self.members, res, req, data)
+
+    def __repr__(self) -> str:
+        return f"middleware({', '.join(map(name_of, self.members))})"
+
+
+def middleware(*functions: Callable[..., Any]) -> Chain:
+    """Join functions into one handler that runs them in order.
+
+    It may be a route's handler, or stand in another chain, anywhere. It is synchronous
+    up to the first member that returns something to await; from there on the rest runs
+    as one task. Raises RouteError for what cannot be called with (res, req, data).
+    """
+    return Chain(flat(functions, "middleware()"))
+
+
+def flat(functions: Sequence[Callable[..., Any]], where: object) -> tuple[Member, ...]:
+    """Return the members of chains in place of the chains, all of them checked."""
+    members: list[Member] = []
+    for function in functions:
+        if isinstance(function, Chain):
+            members += function.members
+        else:
+            if not callable(function):
+                raise RouteError(f"{where}: {function!r} is not callable")
+            if not takes(function, 3):
+                raise RouteError(
+                    f"{where}: {name_of(function)} ({place_of(function)}) cannot be "
+                    "called with (res, req, data), as each member of a chain is: give "
+                    "it a third parameter, such as `data=None`"
+                )
+            members.append(function)
+    return tuple(members)
+
+
+def bare_member(function: Bare) -> Member:
+    """Let a handler that takes (res, req) stand at the end of a chain."""
+
+    def member(res: "Response", req: "Request", data: Any) -> Any:
+        return function(res, req)
+
+    member.__wrapped__ = function  # type: ignore[attr-defined]
+    return member
+
+
+def handler_of(members: tuple[Member, ...], starter: "Starter") -> Bare:
+    """Return what runs a route's members for a request.
+
+    They run in a context of their own: what they set in contextvars is seen by those
+    behind them, and by nobody else's request.
+    """
+
+    def handler(res: "Response", req: "Request") -> Any:
+        result = None
+        try:
+            result = starter.context.run(_run, members, res, req, None)
+        finally:
+            if type(result) is not CoroutineType:
+                starter.renew_if_changed()
+        return result if type(result) is CoroutineType else None
+
+    return handler
+
+
+def _run(
+    members: tuple[Member, ...], res: "Response", req: "Request", data: Any
+) -> Any:
+    """Run members; return the last value, or a coroutine that goes on."""
+    for count, member in enumerate(members, 1):
+        data = member(res, req, data)
+        kind = type(data)
+        if kind not in _PLAIN and _is_awaitable(kind):
+            return _go_on(members, count, data, res, req)
+        if not data:
+            break
+    if res._head is not _DONE:
+        req._last = member
+    return data
+
+
+async def _go_on(
+    members: tuple[Member, ...],
+    count: int,
+    awaitable: Any,
+    res: "Response",
+    req: "Request",
+) -> Any:
+    """Await what a member has returned, and run those from `count` on."""
+    data = await awaitable
+    while data and count < len(members):
+        data = members[count](res, req, data)
+        count += 1
+        kind = type(data)
+        if kind not in _PLAIN and _is_awaitable(kind):
+            data = await data
+    if res._head is not _DONE:
+        req._last = members[count - 1]
+    return data
+
+
+def _is_awaitable(kind: type) -> bool:
+    if hasattr(kind, "__await__"):
+        return True
+    if len(_PLAIN) < _MOST_PLAIN:
+        _PLAIN.add(kind)
+    return False
