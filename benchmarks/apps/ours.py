@@ -6,7 +6,7 @@ import time
 
 import burner
 
-from socketify_mw import App
+from socketify_mw import App, middleware
 
 runs = 0
 
@@ -61,11 +61,9 @@ async def wait(res, req, data):
     return data
 
 
-async def chain(res, req):
-    data = authorize(res, req, None)
-    data = compare(res, req, data)
-    data = await wait(res, req, data)
+def end(res, req, data):
     res.end("Hello, World!")
+    return data
 
 
 async def echo(res, req):
@@ -80,7 +78,7 @@ app.get("/read/:id", read)
 app.get("/fast", fast)
 app.get("/slow", slow)
 app.get("/coroutine", coroutine)
-app.get("/chain", chain)
+app.get("/chain", middleware(authorize, compare, wait, end))
 app.post("/echo", echo)
 app.listen(int(sys.argv[1]), lambda config: print(f"listening on {config.port}"))
 burner.start_if_asked()
