@@ -15,6 +15,7 @@ from .chain import Member, flat
 from .claim import Claim
 from .errors import ClientGone, ConfigError, NativeError, RouteError
 from .extension import Extension
+from .follow import leave_open
 from .limits import Limits
 from .listen import ListenConfig, listen_at_path, listen_at_port
 from .loop import Loop, thread_loop
@@ -371,8 +372,12 @@ class App:
             else:
                 if inspect.iscoroutine(result):
                     self._await_error_handler(result, response, request)
-        if response is not None and response._is_left():
+        if response is None:
+            return
+        if response._is_left():
             response._fail()
+        elif request is not None and response._find_claim() is not None:
+            leave_open(self._loop.turns, response, request)
 
     def _await_error_handler(
         self,
@@ -391,7 +396,7 @@ class App:
                 response._fail()
 
         if request is not None:
-            request.preserve()
+            request.preserve()  # there may be no claim that would keep it
         if response is not None:
             response._claim(is_kept=True)
         task = self._loop.create_task(coroutine)

@@ -7,7 +7,8 @@ a call returns something to await, not how it was defined.
 """
 
 from collections.abc import Callable, Sequence
-from types import CoroutineType
+from inspect import isawaitable
+from types import CoroutineType, GeneratorType
 from typing import TYPE_CHECKING, Any
 
 from .errors import RouteError
@@ -108,7 +109,7 @@ def _run(
     for count, member in enumerate(members, 1):
         data = member(res, req, data)
         kind = type(data)
-        if kind not in _PLAIN and _is_awaitable(kind):
+        if kind not in _PLAIN and _is_awaitable(data):
             return _go_on(members, count, data, res, req)
         if not data:
             break
@@ -130,16 +131,18 @@ async def _go_on(
         data = members[count](res, req, data)
         count += 1
         kind = type(data)
-        if kind not in _PLAIN and _is_awaitable(kind):
+        if kind not in _PLAIN and _is_awaitable(data):
             data = await data
     if res._head is not _DONE:
         req._last = members[count - 1]
     return data
 
 
-def _is_awaitable(kind: type) -> bool:
-    if hasattr(kind, "__await__"):
+def _is_awaitable(data: object) -> bool:
+    """Whether something can be awaited; if not, its type is remembered."""
+    if isawaitable(data):
         return True
-    if len(_PLAIN) < _MOST_PLAIN:
+    kind = type(data)
+    if len(_PLAIN) < _MOST_PLAIN and kind is not GeneratorType:
         _PLAIN.add(kind)
     return False

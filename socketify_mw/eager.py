@@ -10,6 +10,7 @@ import asyncio
 import sys
 from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context, copy_context
+from operator import is_not
 from types import coroutine
 from typing import Any, Protocol
 from weakref import getweakrefcount
@@ -39,8 +40,8 @@ class Starter(Protocol):
         """Run a coroutine to its first suspension, in `context`.
 
         Returns the Task that goes on, or None if it has ended. The loop runs, and no
-        task of it is current. KeyboardInterrupt and SystemExit pass; the coroutine is
-        to catch everything else.
+        task of it is current. What the coroutine raises passes, but for
+        CancelledError, which ends it and nothing else.
         """
 
     def renew_if_changed(self) -> None:
@@ -52,11 +53,11 @@ def starter_of(loop: asyncio.AbstractEventLoop) -> Starter:
     return _EagerTasks(loop) if sys.version_info >= (3, 12) else _SpareTasks(loop)
 
 
-def _differ(context: Context, pristine: Context) -> bool:
-    try:
-        return context != pristine  # at once if nothing was set
-    except Exception:  # by the values of its variables
-        return True
+def _has_changed(context: Context, before: tuple[Any, ...]) -> bool:
+    """Whether a variable was set, even to a value that equals the one before."""
+    return len(context) != len(before) or (
+        before != () and any(map(is_not, context.values(), before))
+    )
 
 
 class _EagerTasks:
@@ -71,18 +72,18 @@ class _EagerTasks:
         if not task.done():
             self._renew()
             return task
-        if not task.cancelled():
-            task.exception()  # so that nobody is told that it was never asked for
         self.renew_if_changed()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            raise error
         return None
 
     def renew_if_changed(self) -> None:
-        if _differ(self.context, self._pristine):
+        if _has_changed(self.context, self._values):
             self._renew()
 
     def _renew(self) -> None:
         self.context = copy_context()
-        self._pristine = self.context.copy()
+        self._values = tuple(self.context.values())
 
 
 class _SpareTasks:
@@ -104,6 +105,8 @@ class _SpareTasks:
             has_ended = False
         except StopIteration:
             pass
+        except asyncio.CancelledError:
+            task.cancel()  # a trace: it ends, cancelled
         finally:
             _leave_task(loop, task)
             if has_ended and (
@@ -120,13 +123,13 @@ class _SpareTasks:
         return task
 
     def renew_if_changed(self) -> None:
-        if _differ(self.context, self._pristine):
+        if _has_changed(self.context, self._values):
             self._renew()
 
     def _renew(self) -> None:
         """Make a spare. It has one step to make, which is kept back."""
         self.context = copy_context()
-        self._pristine = self.context.copy()
+        self._values = tuple(self.context.values())
         self._rest = _Rest()
         run = _run_rest(self._rest)
         run.send(None)  # or an error thrown into it could not be caught there
@@ -136,6 +139,7 @@ class _SpareTasks:
         _unregister_task(task)
         task._log_destroy_pending = False  # type: ignore[attr-defined]
         self._task = task
+        self._name = task.get_name()
 
     def _has_traces(self, task: "asyncio.Task[Any]") -> bool:
         """Whether the segment that has ended has left something with the task."""
@@ -143,7 +147,8 @@ class _SpareTasks:
             getweakrefcount(task) != 0
             or task._must_cancel  # type: ignore[attr-defined]
             or bool(task._callbacks)
-            or _differ(self.context, self._pristine)
+            or task.get_name() != self._name
+            or _has_changed(self.context, self._values)
         )
 
     def _take_over(self, task: "asyncio.Task[Any]") -> None:

@@ -4,7 +4,9 @@ That is its coroutine, if it has returned one, the next route, if it hands the r
 on, what it has left behind that may answer, or 500.
 """
 
+from asyncio import Task
 from collections.abc import Awaitable
+from inspect import isawaitable
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
@@ -54,8 +56,9 @@ def _settle(
 ) -> Awaitable[Any] | None:
     """Return what is to be awaited next, or None when nothing is."""
     while True:
-        if result is not None and hasattr(result, "__await__"):
-            if result not in response.app._tasks:  # run_async waits for it
+        if result is not None and isawaitable(result):
+            # What `run_async` has returned it waits for itself.
+            if not isinstance(result, Task) or result not in response.app._tasks:
                 return result
             result = None
         if response._head is _DONE or response._head is _GONE:
@@ -63,7 +66,7 @@ def _settle(
         route = response._route
         claim = response._find_claim()
         if claim is not None and claim.can_answer:
-            _leave_open(turns, response, request)
+            leave_open(turns, response, request)
             return None
         if not request.get_yield() or route is route.app._miss_route:
             if not response.has_responded():
@@ -73,7 +76,8 @@ def _settle(
         result = route.handler(response, request)
 
 
-def _leave_open(turns: "TurnSelector", response: Response, request: Request) -> None:
+def leave_open(turns: "TurnSelector", response: Response, request: Request) -> None:
+    """Let a response be answered later, and its request be read until then."""
     claim = response._find_claim()
     assert claim is not None
     claim.has_returned = True

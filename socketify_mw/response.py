@@ -226,6 +226,7 @@ class Response:
         claim = self._claim()
         backlog = self._outbox.backlog(self._exchange) if claim is not None else None
         if claim is None or backlog is None:
+            self._head = _GONE  # the next turn tells whoever listens
             future.set_exception(ClientGone("the client has gone"))
         elif backlog:
             claim.writers += (future,)
@@ -246,6 +247,7 @@ class Response:
         if claim is None:
             return False, True
         data = self._encode(Head(), message)
+        has_body = True
         if self._head is _OPEN:
             if claim.total < 0:
                 raise RuntimeError("a stream that write began is ended by end")
@@ -263,17 +265,23 @@ class Response:
             flags = head.flags | OUT_MORE
             claim.total = total_size
             rest = total_size - claim.offset
+            has_body = rest > 0 and _has_body(head, claim)
             self._put(
                 _pack(self._exchange, head.status, flags, len(block), rest), block
             )
             self._head = _OPEN
-        return self._send_part(claim, data)
+        return self._send_part(claim, data, has_body)
 
-    def _send_part(self, claim: Claim, data: bytes) -> tuple[bool, bool]:
+    def _send_part(
+        self, claim: Claim, data: bytes, has_body: bool = True
+    ) -> tuple[bool, bool]:
         rest = claim.total - claim.offset
         # What is more than was announced is not sent.
         left = self._outbox.send_part(self._exchange, data[:rest], rest)
         taken = len(data)
+        if left is None and has_body:
+            self._head = _GONE  # the next turn tells whoever listens
+            return False, True
         if left is None:  # it has gone, or wants no body: that of HEAD is not sent
             left = 0
         else:
@@ -730,6 +738,16 @@ Headers = Mapping[str, object] | Iterable[tuple[str | bytes, object]]
 
 # What may stand in a reference as it is (RFC 3986 2), and "%", which begins an escape.
 _URL_SAFE = "%:/?#[]@!$&'()*+,;=~"
+
+
+def _has_body(head: Head, claim: Claim) -> bool:
+    """Whether an answer is known to have a body (RFC 9110 6.4.1, 15.3.6)."""
+    request = claim.request  # not known before the handler has returned
+    return (
+        request is not None
+        and request.get_method() != "HEAD"
+        and head.status not in (204, 205, 304)
+    )
 
 
 def _set_done(future: "asyncio.Future[None]") -> None:
