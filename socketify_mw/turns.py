@@ -110,6 +110,7 @@ class TurnSelector(selectors.BaseSelector):
         self._limit = _MOST_REQUESTS
         self._cost = 0.0  # seconds a request, by the slowest of late
         self._keys: dict[int, selectors.SelectorKey] = {}
+        self._map = _Map(self._keys)
 
     def attach(self, loop: "Loop") -> None:
         """Learn whose work may not wait while turns follow each other."""
@@ -467,18 +468,10 @@ class TurnSelector(selectors.BaseSelector):
         return key
 
     def get_key(self, fileobj: Any) -> selectors.SelectorKey:
-        try:
-            return self._keys[_fileno(fileobj)]
-        except ValueError:  # closed already: find it by itself
-            for key in self._keys.values():
-                if key.fileobj is fileobj:
-                    return key
-        except KeyError:
-            pass
-        raise KeyError(f"{fileobj!r} is not registered")
+        return self._map[fileobj]
 
     def get_map(self) -> Mapping[Any, selectors.SelectorKey]:
-        return self._keys
+        return self._map
 
     def abandon(self, *, is_ours: bool) -> None:
         """Serve nothing more in a child of fork: the requests are the parent's."""
@@ -504,8 +497,37 @@ class TurnSelector(selectors.BaseSelector):
 assert selectors.EVENT_READ == READABLE and selectors.EVENT_WRITE == WRITABLE
 
 
+class _Map(Mapping[Any, selectors.SelectorKey]):
+    """Keys by descriptor, or by an object that has one: `Loop.remove_reader` of 3.13
+    looks up here what it was given.
+    """
+
+    def __init__(self, keys: dict[int, selectors.SelectorKey]) -> None:
+        self._keys = keys
+
+    def __getitem__(self, fileobj: Any) -> selectors.SelectorKey:
+        try:
+            return self._keys[_fileno(fileobj)]
+        except ValueError:  # closed already: find it by itself
+            for key in self._keys.values():
+                if key.fileobj is fileobj:
+                    return key
+            raise
+        except KeyError:
+            raise KeyError(f"{fileobj!r} is not registered") from None
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._keys)
+
+
 def _fileno(fileobj: Any) -> int:
-    fd = fileobj if isinstance(fileobj, int) else int(fileobj.fileno())
+    try:
+        fd = fileobj if isinstance(fileobj, int) else int(fileobj.fileno())
+    except (AttributeError, TypeError, ValueError):
+        raise ValueError(f"Invalid file object: {fileobj!r}") from None
     if fd < 0:
         raise ValueError(f"Invalid file descriptor: {fd}")
     return fd

@@ -171,6 +171,52 @@ def test_registering_follows_the_rules_of_selectors(loop):
         theirs.close()
 
 
+def test_a_reader_is_removed_by_its_socket_or_its_descriptor(loop):
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    seen = []
+    try:
+        for added in (ours, ours.fileno()):
+            for removed in (ours, ours.fileno()):
+                loop.add_reader(added, seen.append, "readable")
+                loop.add_writer(added, seen.append, "writable")
+                assert loop.remove_reader(removed) is True
+                assert loop.remove_reader(removed) is False
+                assert loop.remove_writer(removed) is True
+        theirs.send(b"x")
+        assert loop.turns.select(0) == []
+        assert seen == []
+    finally:
+        ours.close()
+        theirs.close()
+
+
+def test_what_has_no_descriptor_is_an_error_as_with_other_selectors(loop):
+    closed = socket.socket()
+    closed.close()
+    for wrong in (object(), "0", None, closed, -1):
+        with pytest.raises(ValueError, match="Invalid file"):
+            loop.turns.register(wrong, selectors.EVENT_READ)
+        with pytest.raises(ValueError, match="Invalid file"):
+            loop.turns.get_key(wrong)
+
+
+def test_the_map_of_a_selector_finds_by_object_and_lists_descriptors(loop):
+    ours, theirs = socket.socketpair()
+    fd = ours.fileno()
+    found = loop.turns.get_map()
+    before = len(found)
+    key = loop.turns.register(ours, selectors.EVENT_READ)
+    assert found[ours] is found[fd] is found.get(ours) is key
+    assert fd in found and fd in list(found) and len(found) == before + 1
+    assert theirs not in found
+    ours.close()
+    assert found[ours] is key
+    loop.turns.unregister(ours)
+    assert len(found) == before
+    theirs.close()
+
+
 def test_a_socket_that_was_closed_can_still_be_unregistered(loop):
     ours, theirs = socket.socketpair()
     loop.turns.register(ours, selectors.EVENT_READ)
