@@ -106,21 +106,28 @@ class Claim:
         elif self.on_writable is not None:
             self._call(self.on_writable, self.response.get_write_offset())
 
+    def is_sending(self) -> bool:
+        """Return whether somebody waits for a chunk."""
+        return self.sending is not None and not self.sending[1].done()
+
     def _go_on(self, data: bytes, future: "Future[tuple[bool, bool]]") -> None:
         before = self.offset
+        self.sending = None  # not to be settled when this was the last part
         taken, is_done = self.response._send_part(self, data)
-        self.sending = None
         if not taken and not is_done:
             self.sending = (data[self.offset - before :], future)
         elif not future.done():
             future.set_result((taken, is_done))
 
     def end(self) -> None:
-        """Tell that the answer was ended."""
+        """Let nobody wait on: the response was ended, or its handler raised."""
         if self.readers:
-            self.end_reads(ClientGone("the answer was ended: no body comes"))
+            why = "the response was ended before the body had come"
+            self.end_reads(RuntimeError(why))
         if self.writers:
             self.end_writes()
+        if self.sending is not None and not self.sending[1].done():
+            self.sending[1].set_result((False, True))
 
     def abort(self) -> None:
         """Tell that there is nobody to answer any more."""

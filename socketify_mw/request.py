@@ -252,13 +252,13 @@ class Request:
         query = view.arena[start : words[base + W_QUERY_END]].decode()  # ASCII
         # One plain pair, as in most queries, needs no more than this.
         name, _, value = query.partition("=")
-        if name == key and value.isalnum():
+        if name == key and value.isalnum() and name.isidentifier():
             return value
         for pair in query.split("&"):
             name, _, value = pair.partition("=")
-            if name == key or (
-                ("%" in name or "+" in name) and unquote_plus(name) == key
-            ):
+            if "%" in name or "+" in name:
+                name = unquote_plus(name)
+            if name == key and pair:
                 return unquote_plus(value) if "%" in value or "+" in value else value
         return None
 

@@ -44,6 +44,8 @@ _pack = Struct("=QHHIQ").pack
 # Bodies above this are not joined with others: C takes them piece by piece.
 LARGE = 16 * 1024
 
+_MOST_BYTES = 2**63 - 1  # of a body: C counts what is left of it
+
 _JSON = b"Content-Type: application/json\r\n"
 
 # In place of a head: nothing was said, but there is a claim; the answer was committed;
@@ -163,8 +165,9 @@ class Response:
 
     def redirect(self, location: str, status_code: int = 302) -> Self:
         """Send the client to another address, percent-encoded where it must be."""
+        target = quote(location, safe=_URL_SAFE)
         self.write_status(status_code)
-        self.write_header(b"Location", quote(location, safe=_URL_SAFE))
+        self.write_header(b"Location", target)
         return self.end()
 
     def render(self, *arguments: Any, **names: Any) -> Self:
@@ -252,7 +255,10 @@ class Response:
             if claim.total < 0:
                 raise RuntimeError("a stream that write began is ended by end")
         else:
-            if type(total_size) is not int or total_size < claim.offset:
+            if (
+                type(total_size) is not int
+                or not claim.offset <= total_size <= _MOST_BYTES
+            ):
                 raise ValueError(
                     f"{total_size!r} is not the size of a body that begins at "
                     f"{claim.offset}"
@@ -305,6 +311,8 @@ class Response:
         future: asyncio.Future[tuple[bool, bool]] = self.app.loop.create_future()
         data = self._encode(Head(), buffer)
         claim = self._claim(is_kept=True)
+        if claim is not None and claim.is_sending():
+            raise RuntimeError("a chunk is being sent: await it before the next one")
         before = claim.offset if claim is not None else 0
         taken, is_done = self.try_end(data, total_size)
         if taken or is_done or claim is None:
@@ -577,9 +585,10 @@ class Response:
         if message is None:
             return b""
         if isinstance(message, str):
+            text = message.encode()  # first: it raises when there are surrogates
             if not head.has_type:
                 head.flags |= OUT_TEXT
-            return message.encode()
+            return text
         if isinstance(message, (bytes, bytearray, memoryview)):
             return bytes(message)
         if iscoroutine(message):

@@ -7,7 +7,6 @@ import socket
 from collections.abc import Coroutine, Iterable, Mapping
 from contextlib import suppress
 from http.client import HTTPResponse
-from http.cookies import SimpleCookie
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -148,12 +147,21 @@ class TestClient:
 
     def _keep_cookies(self, answer: HTTPResponse) -> None:
         for line in answer.headers.get_all("Set-Cookie", []):
-            for name, morsel in SimpleCookie(line).items():
-                age = morsel["max-age"]
-                if age.lstrip("-").isdigit() and int(age) <= 0:
-                    self.cookies.pop(name, None)
-                else:
-                    self.cookies[name] = morsel.coded_value
+            # Not by http.cookies, which drops names such as "path" and "$x".
+            pair, *attributes = line.split(";")
+            name, _, value = pair.partition("=")
+            if any(map(_is_over, attributes)):
+                self.cookies.pop(name.strip(), None)
+            else:
+                self.cookies[name.strip()] = value.strip()
+
+
+def _is_over(attribute: str) -> bool:
+    """Return whether an attribute of a cookie says that it is to be forgotten."""
+    key, _, value = attribute.partition("=")
+    age = value.strip()
+    is_number = age.removeprefix("-").isdecimal()
+    return key.strip().lower() == "max-age" and is_number and int(age) <= 0
 
 
 class _Received:

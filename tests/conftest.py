@@ -6,12 +6,29 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+import hypothesis
 import pytest
 
 from socketify_mw import App
 from socketify_mw.loop import thread_loop
 
 Setup = Callable[[App], object]
+
+# The same examples in each run; `--hypothesis-profile=search` looks for others, and
+# prints what repeats a failure.
+hypothesis.settings.register_profile(
+    "suite", deadline=None, derandomize=True, max_examples=100
+)
+hypothesis.settings.register_profile(
+    "search", deadline=None, max_examples=1000, print_blob=True
+)
+hypothesis.settings.load_profile("suite")
+
+
+def examples(share: float) -> hypothesis.settings:
+    """Set how many examples a test tries, as a share of what the profile says."""
+    count = round(share * hypothesis.settings().max_examples)
+    return hypothesis.settings(max_examples=count)
 
 
 @dataclass

@@ -256,6 +256,25 @@ def test_all_who_wait_are_told_that_the_client_has_gone(serve):
     assert {type(result) for result in results} == {ClientGone}
 
 
+def test_who_waits_for_a_body_is_told_that_another_has_ended_the_response(serve):
+    results = []
+
+    async def read(res):
+        res.app.loop.call_later(0.01, res.end, "too late")
+        waits = (res.get_data(), res.get_json())
+        results.extend(await asyncio.gather(*waits, return_exceptions=True))
+
+    server = serve(posting(read))
+    client = server.client()
+    client.send(plain(b"abcd")[:-2])
+    assert client.read().body == b"too late"
+    eventually(lambda: len(results) == 2)
+    assert {str(result) for result in results} == {
+        "the response was ended before the body had come"
+    }
+    eventually(lambda: not server.app._tasks)
+
+
 # ---- handlers and coroutines mixed ----
 
 

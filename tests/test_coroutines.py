@@ -245,7 +245,7 @@ def test_the_first_segment_has_the_task_of_the_later_ones():
         assert "pending" in repr(task)  # which looks at the coroutine
         stack = io.StringIO()
         task.print_stack(file=stack)
-        assert "follow.py" in stack.getvalue()
+        assert "Stack for" in stack.getvalue()
         res.end("same")
 
     client = App().get("/", handler).test_client()

@@ -156,6 +156,17 @@ def test_queries_are_decoded_and_agree_with_get_query(query, values):
 
 
 @pytest.mark.parametrize(
+    ("query", "key"),
+    [("?%41=1", "%41"), ("?a+b=1", "a+b"), ("?&a=1", ""), ("?", ""), ("?%41=1&", "")],
+)
+def test_a_query_is_not_found_under_a_name_that_it_does_not_have(query, key):
+    def read(req):
+        return req.get_query(key), key in req.get_queries()
+
+    assert read_of(read, "/" + query) == (None, False)
+
+
+@pytest.mark.parametrize(
     ("pattern", "target", "values"),
     [
         ("/x", "/x", []),

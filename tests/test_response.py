@@ -319,7 +319,7 @@ def test_try_end_sends_no_more_than_it_announced(serve, total):
         assert client.ask("/").body == b"abcdef"[:total]
 
 
-@pytest.mark.parametrize("total", [-1, -(2**70), 2**70, "5", None, 1.5])
+@pytest.mark.parametrize("total", [-1, -(2**70), 2**63, 2**70, "5", None, 1.5])
 def test_a_total_that_is_no_length_is_500_and_logged(serve, caplog, total):
     server = serve(getting(lambda res, req: res.try_end(b"abc", total)))
     assert server.ask("/").status == 500
@@ -395,6 +395,18 @@ def test_send_chunk_tells_when_its_client_leaves(serve, caplog):
     assert caplog.text == ""
 
 
+def test_a_chunk_beside_one_that_is_being_sent_is_an_error(serve):
+    async def send(res):
+        first = res.send_chunk(LARGE, len(LARGE) + 1)
+        with pytest.raises(RuntimeError, match="await it"):
+            res.send_chunk(b"z", len(LARGE) + 1)
+        await first
+        await res.send_chunk(b"z", len(LARGE) + 1)
+
+    server = serve(getting(lambda res, req: res.run_async(send(res))))
+    assert read_slowly(slow_client(server)).body == LARGE + b"z"
+
+
 # ---- drain ----
 
 
@@ -417,6 +429,25 @@ def test_drain_bounds_what_waits_for_a_slow_reader(serve):
     assert answer.read() == LARGE
     answer.close()
     assert max(waiting) < 3 * 65536
+
+
+def test_drain_is_over_when_another_ends_the_response(serve):
+    waiting = []
+
+    async def send(res):
+        waiting.append(res.write(LARGE).drain())
+        await waiting[0]
+        waiting.append("over")
+
+    def handler(res, req):
+        res.run_async(send(res))
+        res.app.loop.call_later(0.01, lambda: waiting[0].done() or res.end())
+
+    server = serve(getting(handler))
+    client = slow_client(server)
+    eventually(lambda: len(waiting) == 2)
+    assert client.read()["transfer-encoding"] == "chunked"
+    eventually(lambda: not server.app._tasks)
 
 
 def test_drain_raises_in_its_awaiter_when_the_client_leaves(serve, caplog):
@@ -588,6 +619,18 @@ def test_a_redirect_cannot_break_out_of_its_line(serve):
     answer = server.ask("/")
     assert answer["x-evil"] is None
     assert answer.status == 500 or "%0D%0A" in answer["location"]
+
+
+def test_what_raises_in_its_message_leaves_nothing_of_it_said(serve):
+    def handler(res, req):
+        for wrong in (lambda: res.redirect("\ud800"), lambda: res.write("\ud800")):
+            with pytest.raises(UnicodeEncodeError):
+                wrong()
+        res.end(b"as it is")
+
+    answer = serve(getting(handler)).ask("/")
+    assert (answer.status, answer.body) == (200, b"as it is")
+    assert answer["content-type"] is None
 
 
 class Engine:

@@ -159,6 +159,14 @@ def test_cookies_are_sent_back():
     assert client.get("/all").json()["c"] == "own"
 
 
+@pytest.mark.parametrize("name", ["path", "Max-Age", "$Version"])
+def test_a_cookie_with_the_name_of_an_attribute_is_one(name):
+    app = App().get("/", lambda res, req: res.set_cookie(name, "a;b").end())
+    client = app.get("/all", lambda res, req: res.end(req.get_cookies())).test_client()
+    client.get("/")
+    assert client.get("/all").json() == {name: "a;b"}
+
+
 @pytest.mark.parametrize("age", [0, -1])
 def test_a_cookie_without_time_to_live_is_removed(age):
     client = jar()

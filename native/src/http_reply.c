@@ -150,7 +150,7 @@ int64_t http_send(smw_loop *loop, uint64_t id, const char *data, size_t length,
 int64_t http_backlog(smw_loop *loop, uint64_t id)
 {
     http_conn *h = http_conn_find(loop, id);
-    if (h == NULL) return SMW_EGONE;
+    if (h == NULL || conn_is_gone(&h->conn)) return SMW_EGONE;
     size_t waiting = buf_length(&h->conn.out);
     if (waiting > 0) h->wants_writable = true;
     return (int64_t)waiting;
