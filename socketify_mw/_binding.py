@@ -229,6 +229,10 @@ class Native:
         size = len(data)
         return check(lib.smw_exchange_send(self._batch, exchange, data, size, left))
 
+    def take_back(self, exchange: int) -> None:
+        """Have what was left alone behind an exchange in this turn come again."""
+        check(lib.smw_exchange_take_back(self._batch, exchange))
+
     def backlog(self, exchange: int) -> int:
         """Return the bytes of an answer that wait; EVENT_WRITABLE follows if any."""
         return check(lib.smw_exchange_backlog(self._batch, exchange))

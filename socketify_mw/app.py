@@ -377,7 +377,7 @@ class App:
         if response._is_left():
             response._fail()
         elif request is not None and response._find_claim() is not None:
-            leave_open(self._loop.turns, response, request)
+            leave_open(response, request)
 
     def _await_error_handler(
         self,

@@ -120,7 +120,8 @@ class _SpareTasks:
         self._rest.coroutine = coroutine
         self._rest.waits_for = waits_for
         self._take_over(task)
-        return task
+        # One that was cancelled in its first segment goes on here, to its end perhaps.
+        return None if task.done() else task
 
     def renew_if_changed(self) -> None:
         if _has_changed(self.context, self._values):

@@ -66,7 +66,7 @@ def _settle(
         route = response._route
         claim = response._find_claim()
         if claim is not None and claim.can_answer:
-            leave_open(turns, response, request)
+            leave_open(response, request)
             return None
         if not request.get_yield() or route is route.app._miss_route:
             if not response.has_responded():
@@ -76,18 +76,18 @@ def _settle(
         result = route.handler(response, request)
 
 
-def leave_open(turns: "TurnSelector", response: Response, request: Request) -> None:
-    """Let a response be answered later, and its request be read until then."""
+def leave_open(response: Response, request: Request) -> None:
+    """Let whoever has a claim answer later; what is behind it waits."""
     claim = response._find_claim()
     assert claim is not None
     claim.has_returned = True
     claim.request = request
     request._response = response
-    turns.read(claim)
+    response._outbox.read(claim)
     if response._head is not _DONE:
         # Who answers later may read it, and so may the error handler.
         request.preserve()
-        turns.hold(response._exchange)
+        response._outbox.hold(response._exchange)
 
 
 async def _drive(

@@ -268,7 +268,7 @@ class Response:
             if end_connection:
                 head.flags |= OUT_CLOSE
             block = head.block()
-            flags = head.flags | OUT_MORE
+            flags = head.flags | OUT_MORE | self._again()
             claim.total = total_size
             rest = total_size - claim.offset
             has_body = rest > 0 and _has_body(head, claim)
@@ -602,11 +602,9 @@ class Response:
     def _commit(self, head: Head, body: bytes) -> None:
         """Hand the answer over. From here on it cannot be changed."""
         block = head.block()
-        flags = head.flags
+        flags = head.flags | self._again()
         outbox = self._outbox
         exchange = self._exchange
-        if exchange & SLOT_MASK in outbox.held:
-            flags |= OUT_AGAIN  # what was left alone behind it
         parts = outbox.parts
         if len(body) <= LARGE:
             record = _pack(exchange, head.status, flags, len(block), len(body))
@@ -626,7 +624,7 @@ class Response:
 
     def _finish_stream(self, message: object, end_connection: bool) -> Self:
         self._check_stream()
-        flags = OUT_LAST | (OUT_CLOSE if end_connection else 0)
+        flags = OUT_LAST | self._again() | (OUT_CLOSE if end_connection else 0)
         data = self._encode(Head(), message)
         parts = self._outbox.parts
         parts += (_pack(self._exchange, 0, flags, 0, len(data)), data)
@@ -635,6 +633,11 @@ class Response:
         if end_connection:
             self._outbox.hold(self._exchange)
         return self
+
+    def _again(self) -> int:
+        """Return the flag by which what was left alone behind this comes again."""
+        is_held = self._exchange & SLOT_MASK in self._outbox.held
+        return OUT_AGAIN if is_held else 0
 
     def _check_stream(self) -> None:
         claim = self._find_claim()

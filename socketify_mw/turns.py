@@ -337,7 +337,13 @@ class TurnSelector(selectors.BaseSelector):
         Returns the bytes of the body that are left, or None when the peer has gone.
         """
         self.flush()
+        self._take_back(exchange)
         return self._ask(self.native.send, exchange, data, left)
+
+    def _take_back(self, exchange: int) -> None:
+        """Before what may complete an answer: what it has held comes again."""
+        if exchange & SLOT_MASK in self.held:
+            self._ask(self.native.take_back, exchange)
 
     def close_connection(self, exchange: int) -> None:
         """Close the connection of an exchange at once; what waits is sent before."""
@@ -411,6 +417,7 @@ class TurnSelector(selectors.BaseSelector):
         body = self.bodies.get(exchange)
         if body is None:
             return
+        self._take_back(exchange)
         try:
             left = self.native.send(exchange, body, len(body))
         except NativeError as error:
@@ -420,7 +427,6 @@ class TurnSelector(selectors.BaseSelector):
         if left:
             self.hold(exchange)
         else:
-            self.release(exchange)
             del self.bodies[exchange]
 
     def flush(self) -> None:

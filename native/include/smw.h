@@ -304,6 +304,10 @@ typedef struct smw_peer {
 /* 0, SMW_EGONE, or -errno when the peer has gone already. */
 int smw_exchange_peer(smw_batch *batch, uint64_t exchange, smw_peer *peer);
 
+/* Take the requests behind an open exchange back, which the application has left alone in
+ * this turn: they come again, as with SMW_OUT_AGAIN. 0 or SMW_EGONE. */
+int smw_exchange_take_back(smw_batch *batch, uint64_t exchange);
+
 /* How many bytes of an exchange's answer wait behind the kernel's own queue; when there
  * are any, SMW_EVENT_WRITABLE tells that there are none. Or SMW_EGONE. */
 int64_t smw_exchange_backlog(smw_batch *batch, uint64_t exchange);

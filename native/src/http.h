@@ -63,6 +63,9 @@ int64_t http_send(smw_loop *loop, uint64_t exchange, const char *data, size_t le
  * that was given and nothing was handed out since. 0 or SMW_EGONE. */
 int http_close(smw_loop *loop, uint64_t exchange);
 
+/* See smw_exchange_take_back. */
+int http_take_back(smw_loop *loop, uint64_t exchange);
+
 /* Bytes of the connection's output that the kernel has not taken; when there are any,
  * on_writable follows. Or SMW_EGONE. */
 int64_t http_backlog(smw_loop *loop, uint64_t exchange);

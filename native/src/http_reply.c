@@ -147,6 +147,14 @@ int64_t http_send(smw_loop *loop, uint64_t id, const char *data, size_t length,
     return 0;
 }
 
+int http_take_back(smw_loop *loop, uint64_t id)
+{
+    http_conn *h = http_conn_find(loop, id);
+    if (h == NULL || slot_generation(id) != h->first) return SMW_EGONE;
+    http_conn_take_back(h);
+    return 0;
+}
+
 int64_t http_backlog(smw_loop *loop, uint64_t id)
 {
     http_conn *h = http_conn_find(loop, id);

@@ -229,6 +229,11 @@ int smw_exchange_peer(smw_batch *batch, uint64_t exchange, smw_peer *peer)
     return c == NULL ? SMW_EGONE : net_peer(c->watch.fd, peer);
 }
 
+int smw_exchange_take_back(smw_batch *batch, uint64_t exchange)
+{
+    return http_take_back(batch->loop, exchange);
+}
+
 int64_t smw_exchange_backlog(smw_batch *batch, uint64_t exchange)
 {
     return http_backlog(batch->loop, exchange);
