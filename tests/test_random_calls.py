@@ -264,17 +264,13 @@ def left_behind(server):
     turns = server.app.loop.turns
 
     def kept():
-        claims = [vars_of(claim) for claim in turns.claims.values()]
+        claims = [vars(claim) for claim in turns.claims.values()]
         return [*claims, *turns.bodies, *map(repr, server.app._tasks)]
 
     deadline = time.monotonic() + 5
     while (left := server.call(kept)) and time.monotonic() < deadline:
         time.sleep(0.005)
     return left
-
-
-def vars_of(claim):
-    return {name: getattr(claim, name) for name in claim.__slots__}
 
 
 # ---- many clients ----
