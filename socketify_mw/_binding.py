@@ -351,6 +351,10 @@ class NativeServer:
         """Serve a connected stream socket; the descriptor is taken over."""
         check(lib.smw_server_adopt(self._server, fd))
 
+    def hold(self, holds: bool) -> None:
+        """Let connections wait to be accepted, or accept them again."""
+        lib.smw_server_hold(self._server, holds)
+
     def stop(self) -> None:
         lib.smw_server_stop(self._server)
 

@@ -444,7 +444,8 @@ class App:
     def on_start(self, hook: Hook) -> Hook:
         """Call `hook()` when `run` begins, before any request; a decorator.
 
-        It may be a coroutine function. Several run one after another.
+        It may be a coroutine function. Several run one after another. Clients that
+        connect meanwhile wait, a hook that asks its own app too, for ever.
         """
         self._start_hooks.append(_called(hook, "on_start"))
         return hook
@@ -459,14 +460,20 @@ class App:
         return hook
 
     def _run_start_hooks(self) -> None:
-        for hook in self._start_hooks if self._lifespan else ():
-            try:
-                self._run_hook(hook)
-            except asyncio.CancelledError:
-                if not self._is_closing:
-                    raise
-            if self._is_closing:
-                return
+        if not self._lifespan or not self._start_hooks:
+            return
+        self._server.hold(True)  # clients connect, and wait
+        try:
+            for hook in self._start_hooks:
+                try:
+                    self._run_hook(hook)
+                except asyncio.CancelledError:
+                    if not self._is_closing:
+                        raise
+                if self._is_closing:
+                    return
+        finally:
+            self._server.hold(False)
 
     def _run_shutdown_hooks(self) -> None:
         for hook in self._shutdown_hooks if self._lifespan else ():

@@ -201,6 +201,27 @@ def test_what_still_runs_at_the_end_is_cancelled_before_the_shutdown_hooks():
     assert seen == ["cancelled", "end"]
 
 
+def test_nobody_is_served_before_an_async_start_hook_has_ended(serve):
+    state = []
+
+    def setup(app):
+        port = []
+        app.listen(0, port.append)
+
+        async def start():
+            reader, writer = await asyncio.open_connection("127.0.0.1", port[0].port)
+            writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(reader.read(1), 0.2)
+            writer.close()
+            state.append("ready")
+
+        app.on_start(start)
+        app.get("/", lambda res, req: res.end(str(state)))
+
+    assert serve(setup).ask("/").body == b"['ready']"
+
+
 @pytest.mark.parametrize("name", ["on_start", "on_shutdown", "on_error", "access_log"])
 @pytest.mark.parametrize("wrong", [None, "text", 1])
 def test_a_hook_must_be_callable(name, wrong):

@@ -189,6 +189,9 @@ int smw_server_listen(smw_server *server, const smw_listen_options *options);
  * becomes of it. 0 or -errno. */
 int smw_server_adopt(smw_server *server, int fd);
 
+/* Let nobody in whose connection waits to be accepted, or do again. */
+void smw_server_hold(smw_server *server, bool holds);
+
 /* Close the listeners and every connection as soon as nothing on it is owed. */
 void smw_server_stop(smw_server *server);
 

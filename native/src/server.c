@@ -23,6 +23,7 @@ struct smw_server {
     size_t conn_count;
     size_t max_conns;
     bool is_stopping;
+    bool is_held;         /* nobody is let in, for the application is not ready */
     bool is_crowded;      /* as many connections as allowed, none of them idle */
     uint64_t max_body;
     uint64_t *max_bodies; /* by token: one more than the route's own; 0: it has none */
@@ -100,24 +101,35 @@ static bool close_an_idle_one(smw_server *server)
     return server->conn_count < server->max_conns;
 }
 
+static void let_in(smw_server *server)
+{
+    for (list *link = server->listeners.next; link != &server->listeners; link = link->next)
+        listener_resume(list_entry(link, listener, link));
+}
+
 static void set_crowded(smw_server *server, bool is_crowded)
 {
     server->is_crowded = is_crowded;
     /* So that those who wait outside get in as soon as somebody was answered. */
     server->host.closes_all = is_crowded || server->is_stopping;
-    if (is_crowded) return;
-    for (list *link = server->listeners.next; link != &server->listeners; link = link->next)
-        listener_resume(list_entry(link, listener, link));
+    if (!is_crowded) let_in(server);
 }
 
 static bool may_accept(listener *it, bool is_waiting)
 {
     smw_server *server = it->owner;
+    if (server->is_held) return false;
     if (server->max_conns == 0 || server->conn_count < server->max_conns) return true;
     if (!is_waiting) return false;
     if (close_an_idle_one(server)) return true;
     set_crowded(server, true);
     return false;
+}
+
+void smw_server_hold(smw_server *server, bool holds)
+{
+    server->is_held = holds;
+    if (!holds) let_in(server);
 }
 
 static void on_closed(http_host *host)

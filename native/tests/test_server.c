@@ -355,6 +355,21 @@ static void test_who_waits_outside_does_not_spin_the_loop(void)
 
 /* ---- more than one listener, and the end ---- */
 
+static void test_a_held_server_lets_in_when_it_is_released(void)
+{
+    site s;
+    open_small(&s, MOST);
+    smw_server_hold(s.server, true);
+    client c = client_open(s.port);
+    client_say(&c, GET("/a"));
+    run_a_while(s.loop);
+    CHECK_INT(smw_loop_stats(s.loop)->accepts, 0);
+    smw_server_hold(s.server, false);
+    EXPECT(s.loop, &c, ECHO("/a", "2"));
+    client_close(&c);
+    site_close(&s);
+}
+
 static void test_connections_of_two_listeners_count_together(void)
 {
     client clients[MOST + 2], *further = &clients[MOST];
@@ -657,6 +672,7 @@ int main(void)
     RUN(test_who_gives_up_outside_harms_nobody);
     RUN(test_all_that_wait_outside_get_in_one_after_the_other);
     RUN(test_who_waits_outside_does_not_spin_the_loop);
+    RUN(test_a_held_server_lets_in_when_it_is_released);
     RUN(test_connections_of_two_listeners_count_together);
     RUN(test_a_crowded_server_stops);
     RUN(test_a_crowded_server_is_freed);
