@@ -16,12 +16,7 @@ from typing import Any, Protocol
 from weakref import getweakrefcount
 
 # What asyncio has for those who make tasks of their own ("Extending").
-from asyncio.tasks import (  # isort: skip
-    _enter_task,
-    _leave_task,
-    _register_task,
-    _unregister_task,
-)
+from asyncio.tasks import _enter_task, _leave_task  # isort: skip
 
 # Where the interpreter does not count references, no spare is used twice.
 _count_references: Callable[[object], int] | None = getattr(sys, "getrefcount", None)
@@ -86,6 +81,17 @@ class _EagerTasks:
         self._values = tuple(self.context.values())
 
 
+class _SpareTask(asyncio.Task[None]):
+    """A task that nobody can see, or miss, before its coroutine has begun."""
+
+    __slots__ = ("is_idle",)
+
+    is_idle: bool
+
+    def done(self) -> bool:
+        return self.is_idle or super().done()
+
+
 class _SpareTasks:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -99,6 +105,7 @@ class _SpareTasks:
         task = self._task
         loop = self._loop
         has_ended = True
+        task.is_idle = False
         _enter_task(loop, task)
         try:
             waits_for = self.context.run(coroutine.send, None)
@@ -109,16 +116,18 @@ class _SpareTasks:
             task.cancel()  # a trace: it ends, cancelled
         finally:
             _leave_task(loop, task)
-            if has_ended and (
-                _count_references is None
-                or _count_references(task) != self._references
-                or self._has_traces(task)
-            ):
-                self._take_over(task)
+            if has_ended:
+                if (
+                    _count_references is None
+                    or _count_references(task) != self._references
+                    or self._has_traces(task)
+                ):
+                    self._take_over(task)
+                else:
+                    task.is_idle = True
         if has_ended:
             return None
-        self._rest.coroutine = coroutine
-        self._rest.waits_for = waits_for
+        self._rest += (coroutine, waits_for)
         self._take_over(task)
         # One that was cancelled in its first segment goes on here, to its end perhaps.
         return None if task.done() else task
@@ -129,66 +138,55 @@ class _SpareTasks:
 
     def _renew(self) -> None:
         """Make a spare. It has one step to make, which is kept back."""
-        self.context = copy_context()
-        self._values = tuple(self.context.values())
-        self._rest = _Rest()
+        self.context = context = copy_context()
+        self._values = tuple(context.values()) if context else ()
+        # What the task is to go on with: a coroutine, and what that waits for.
+        self._rest: list[Any] = []
         run = _run_rest(self._rest)
         run.send(None)  # or an error thrown into it could not be caught there
-        task = asyncio.Task(run, loop=self._loop, context=self.context)
-        self._first_step = self._loop._ready.pop()  # type: ignore[attr-defined]
-        # Until it has something to do, nobody may wait for it, or miss it.
-        _unregister_task(task)
+        task = _SpareTask(run, loop=self._loop, context=context)
+        task.is_idle = True
         task._log_destroy_pending = False  # type: ignore[attr-defined]
+        self._first_step = self._loop._ready.pop()  # type: ignore[attr-defined]
         self._task = task
         self._name = task.get_name()
 
-    def _has_traces(self, task: "asyncio.Task[Any]") -> bool:
+    def _has_traces(self, task: _SpareTask) -> bool:
         """Whether the segment that has ended has left something with the task."""
         return (
-            getweakrefcount(task) != 0
+            getweakrefcount(task) != 1  # of asyncio.all_tasks
             or task._must_cancel  # type: ignore[attr-defined]
             or bool(task._callbacks)
             or task.get_name() != self._name
             or _has_changed(self.context, self._values)
         )
 
-    def _take_over(self, task: "asyncio.Task[Any]") -> None:
+    def _take_over(self, task: _SpareTask) -> None:
         """Let the task go on with its rest, or be done if there is none."""
-        _register_task(task)
         task._log_destroy_pending = True  # type: ignore[attr-defined]
         first_step = self._first_step
         self._renew()
         first_step._run()
 
 
-class _Rest:
-    """What a spare task is to go on with: a coroutine, and what that waits for."""
-
-    __slots__ = ("coroutine", "waits_for")
-
-    def __init__(self) -> None:
-        self.coroutine: Coroutine[Any, Any, Any] | None = None
-        self.waits_for: Any = None
-
-
 @coroutine
-def _run_rest(rest: _Rest) -> Generator[Any, Any, None]:
+def _run_rest(rest: list[Any]) -> Generator[Any, Any, None]:
     error: BaseException | None = None
     try:
         yield
     except BaseException as early:  # it was cancelled in its first segment
         error = early
-    if rest.coroutine is None:
+    if not rest:
         if error is not None:
             raise error
         return
-    waits_for = rest.waits_for
+    coroutine, waits_for = rest
     if error is not None and waits_for is not None and waits_for.cancel():
         error = None  # it comes from there, as in any task
     while True:
         if error is not None:
             try:
-                waits_for = rest.coroutine.throw(error)
+                waits_for = coroutine.throw(error)
             except StopIteration:
                 return
         try:
@@ -197,4 +195,4 @@ def _run_rest(rest: _Rest) -> Generator[Any, Any, None]:
         except BaseException as late:
             error = late
     # That sends it None, as the task has done.
-    yield from rest.coroutine
+    yield from coroutine
