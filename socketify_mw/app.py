@@ -27,10 +27,10 @@ from .route import PATTERN_RULES, Handler, MaxBody, Route, Wrapper, check_max_bo
 from .router import Router
 from .signals import handled_signals, shorter_interval
 from .testing import TestClient
+from .verbs import AnyHandler, Verbs
 
 ErrorHandler = Callable[[BaseException, Response | None, Request | None], object]
 Hook = Callable[[], object]
-AnyHandler = Callable[..., object]  # (res, req); behind middlewares (res, req, data)
 
 logger = logging.getLogger("socketify_mw")
 
@@ -45,7 +45,7 @@ GRACE = 30.0
 CANCELLING = 5.0
 
 
-class App:
+class App(Verbs):
     """A web application: routes to handlers, and the server that runs them.
 
     Handlers are called `handler(res, req)`. Apps of one thread share one loop.
@@ -120,116 +120,6 @@ class App:
         self._server.miss(self._loop.add_route(self._miss_route))
 
     # ---- routes ----
-
-    def get(
-        self,
-        path: str,
-        handler: AnyHandler,
-        *,
-        middlewares: Sequence[Member] = (),
-        max_body: MaxBody = "default",
-    ) -> Self:
-        """Call `handler` for GET, and for HEAD (whose body is not sent)."""
-        return self._route("GET", path, handler, middlewares, max_body)
-
-    def post(
-        self,
-        path: str,
-        handler: AnyHandler,
-        *,
-        middlewares: Sequence[Member] = (),
-        max_body: MaxBody = "default",
-    ) -> Self:
-        """Call `handler` for POST."""
-        return self._route("POST", path, handler, middlewares, max_body)
-
-    def options(
-        self,
-        path: str,
-        handler: AnyHandler,
-        *,
-        middlewares: Sequence[Member] = (),
-        max_body: MaxBody = "default",
-    ) -> Self:
-        """Call `handler` for OPTIONS."""
-        return self._route("OPTIONS", path, handler, middlewares, max_body)
-
-    def delete(
-        self,
-        path: str,
-        handler: AnyHandler,
-        *,
-        middlewares: Sequence[Member] = (),
-        max_body: MaxBody = "default",
-    ) -> Self:
-        """Call `handler` for DELETE."""
-        return self._route("DELETE", path, handler, middlewares, max_body)
-
-    def patch(
-        self,
-        path: str,
-        handler: AnyHandler,
-        *,
-        middlewares: Sequence[Member] = (),
-        max_body: MaxBody = "default",
-    ) -> Self:
-        """Call `handler` for PATCH."""
-        return self._route("PATCH", path, handler, middlewares, max_body)
-
-    def put(
-        self,
-        path: str,
-        handler: AnyHandler,
-        *,
-        middlewares: Sequence[Member] = (),
-        max_body: MaxBody = "default",
-    ) -> Self:
-        """Call `handler` for PUT."""
-        return self._route("PUT", path, handler, middlewares, max_body)
-
-    def head(
-        self,
-        path: str,
-        handler: AnyHandler,
-        *,
-        middlewares: Sequence[Member] = (),
-        max_body: MaxBody = "default",
-    ) -> Self:
-        """Call `handler` for HEAD, in place of the GET route's."""
-        return self._route("HEAD", path, handler, middlewares, max_body)
-
-    def connect(
-        self,
-        path: str,
-        handler: AnyHandler,
-        *,
-        middlewares: Sequence[Member] = (),
-        max_body: MaxBody = "default",
-    ) -> Self:
-        """Call `handler` for CONNECT; the only pattern that matches is `/*`."""
-        return self._route("CONNECT", path, handler, middlewares, max_body)
-
-    def trace(
-        self,
-        path: str,
-        handler: AnyHandler,
-        *,
-        middlewares: Sequence[Member] = (),
-        max_body: MaxBody = "default",
-    ) -> Self:
-        """Call `handler` for TRACE."""
-        return self._route("TRACE", path, handler, middlewares, max_body)
-
-    def any(
-        self,
-        path: str,
-        handler: AnyHandler,
-        *,
-        middlewares: Sequence[Member] = (),
-        max_body: MaxBody = "default",
-    ) -> Self:
-        """Call `handler` for every method that the path has no route of its own for."""
-        return self._route("ANY", path, handler, middlewares, max_body)
 
     def _route(
         self,
