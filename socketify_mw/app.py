@@ -6,6 +6,7 @@ import json
 import logging
 import os
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextvars import copy_context
 from time import monotonic
 from typing import Any, Self, TypeVar
 
@@ -238,9 +239,16 @@ class App(Verbs):
         self._error_handler = handler and _called(handler, "set_error_handler")
 
     def _fail(
-        self, error: BaseException, response: Response | None, request: Request | None
+        self,
+        error: BaseException,
+        response: Response | None,
+        request: Request | None,
+        by: Claim | None = None,
     ) -> None:
-        """Let the error handler answer, or answer 500."""
+        """Let the error handler answer, or answer 500.
+
+        by: whose handler or task it was, if it was one.
+        """
         where: object = self if response is None else response._route
         has_ended = response is not None and response.has_responded()
         is_left = has_ended or (response is not None and response.aborted)
@@ -250,13 +258,23 @@ class App(Verbs):
         if has_ended:
             logger.error("%s raised after it had answered", where, exc_info=error)
             return
+        claim = response._find_claim() if response is not None else None
+        if response is not None and claim is not None and claim.is_of_error_handler:
+            # Not to that handler again: it might raise for ever.
+            logger.error("%s raised behind an error", where, exc_info=error)
+            if claim is by:
+                response._unclaim()
+                response._fail()
+            return
         if response is not None:
             response._unclaim()  # what it was waiting for does not count any more
         if self._error_handler is None:
             logger.error("%s raised", where, exc_info=error)
         else:
             try:
-                result = self._error_handler(error, response, request)
+                result = copy_context().run(
+                    self._error_handler, error, response, request
+                )
             except Exception as second:
                 logger.error("%s: its error handler raised", where, exc_info=second)
             else:
@@ -264,9 +282,12 @@ class App(Verbs):
                     self._await_error_handler(result, response, request)
         if response is None:
             return
+        claim = response._find_claim()
+        if claim is not None:
+            claim.is_of_error_handler = True
         if response._is_left():
             response._fail()
-        elif request is not None and response._find_claim() is not None:
+        elif request is not None and claim is not None:
             leave_open(response, request)
 
     def _await_error_handler(
@@ -287,7 +308,7 @@ class App(Verbs):
 
         if request is not None:
             request.preserve()  # there may be no claim that would keep it
-        if response is not None:
+        if response is not None and not response.has_responded():
             response._claim(is_kept=True)
         task = self._loop.create_task(coroutine)
         self._tasks.add(task)
@@ -305,9 +326,9 @@ class App(Verbs):
         claim = None
         if response is not None and not response.has_responded():
             claim = response._claim()
+        task = self._loop.create_task(coroutine)
         if claim is not None:
             claim.running += 1
-        task = self._loop.create_task(coroutine)
         self._tasks.add(task)  # or it might be collected before its end
         task.add_done_callback(lambda done: self._finished(done, response, claim))
         return task
@@ -323,7 +344,8 @@ class App(Verbs):
             claim.running -= 1
         error = None if task.cancelled() else task.exception()
         if error is not None:
-            self._fail(error, response, claim.request if claim is not None else None)
+            request = claim.request if claim is not None else None
+            self._fail(error, response, request, claim)
         elif claim is None or response is None or not claim.has_returned:
             return
         elif response._is_left():

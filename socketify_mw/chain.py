@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import RouteError
 from .functions import name_of, place_of, takes
+from .request import _Preserved
 from .response import _DONE
 
 if TYPE_CHECKING:
@@ -91,6 +92,9 @@ def handler_of(members: tuple[Member, ...], starter: "Starter") -> Bare:
     """
 
     def handler(res: "Response", req: "Request") -> Any:
+        if type(req._view) is _Preserved and hasattr(req, "_response"):
+            # A coroutine has handed it on: the rest is in its task, and context.
+            return _run(members, res, req, None)
         result = None
         try:
             result = starter.context.run(_run, members, res, req, None)

@@ -28,6 +28,7 @@ class Claim:
     is_kept = False  # somebody may answer later, whom nothing below tells
     running = 0  # tasks of `run_async` that may answer
     task: "Task[Any] | None" = None  # the coroutine handler's own
+    is_of_error_handler = False  # it was made behind an error
 
     # The request's body: somebody has asked for it, and it may come.
     is_reading = is_paused = False
@@ -138,15 +139,17 @@ class Claim:
             self.sending[1].set_result((False, True))
         for handler in self.on_aborted:
             self._call(handler)
-        if self.task is not None and self.response.app._cancels_abandoned:
-            self.task.cancel()
+        # Not kept: what it is cancelled with has frames that may have this claim.
+        task, self.task = self.task, None
+        if task is not None and self.response.app._cancels_abandoned:
+            task.cancel()
 
     def _call(self, handler: Callable[..., object], *arguments: object) -> None:
         response = self.response
         try:
             result = handler(response, *arguments)
         except Exception as error:
-            response.app._fail(error, response, self.request)
+            response.app._fail(error, response, self.request, self)
         else:
             if inspect.iscoroutine(result):
                 response.run_async(result)

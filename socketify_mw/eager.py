@@ -178,9 +178,13 @@ def _run_rest(rest: list[Any]) -> Generator[Any, Any, None]:
         error = early
     if not rest:
         if error is not None:
-            raise error
+            try:
+                raise error
+            finally:
+                error = None
         return
     coroutine, waits_for = rest
+    rest.clear()
     if error is not None and waits_for is not None and waits_for.cancel():
         error = None  # it comes from there, as in any task
     while True:
@@ -189,10 +193,16 @@ def _run_rest(rest: list[Any]) -> Generator[Any, Any, None]:
                 waits_for = coroutine.throw(error)
             except StopIteration:
                 return
+            finally:
+                # Its traceback has this frame, and what has raised it may hold it:
+                # neither is to be held by the frame in turn.
+                error = None
         try:
             yield waits_for
             break
         except BaseException as late:
             error = late
+            waits_for = None
+    waits_for = None
     # That sends it None, as the task has done.
     yield from coroutine

@@ -47,7 +47,8 @@ def follow(
         claim.has_returned = True
         if claim.on_data:
             turns.read(claim)
-        turns.held.add(response._exchange & SLOT_MASK)
+        if not response.has_responded():  # else nobody would take it back
+            turns.held.add(response._exchange & SLOT_MASK)
     return False
 
 
@@ -84,7 +85,7 @@ def leave_open(response: Response, request: Request) -> None:
     claim.request = request
     request._response = response
     response._outbox.read(claim)
-    if response._head is not _DONE:
+    if not response.has_responded():
         # Who answers later may read it, and so may the error handler.
         request.preserve()
         response._outbox.hold(response._exchange)

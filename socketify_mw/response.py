@@ -10,10 +10,11 @@ import logging
 import socket
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
+from contextvars import copy_context
 from inspect import iscoroutine, iscoroutinefunction
 from struct import Struct
 from threading import get_ident
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, cast
 from urllib.parse import parse_qs, quote
 
 from ._binding import (
@@ -232,7 +233,7 @@ class Response:
             self._head = _GONE  # the next turn tells whoever listens
             future.set_exception(ClientGone("the client has gone"))
         elif backlog:
-            claim.writers += (future,)
+            claim.writers = (*_waiting(claim.writers), future)
         else:
             loop.call_soon(_set_done, future)
         return future
@@ -434,9 +435,12 @@ class Response:
         if self._find_claim() is not claim:
             raise ClientGone("the client has gone, or the answer was ended")
         reader: asyncio.Future[None] = self.app.loop.create_future()
-        claim.readers += (reader,)
+        claim.readers = (*_waiting(claim.readers), reader)
         self._outbox.read(claim)
-        await reader
+        try:
+            await reader
+        finally:
+            del reader  # its error's traceback has this frame
 
     def pause(self) -> Self:
         """Take no more of the request's body until `resume`."""
@@ -660,7 +664,15 @@ class Response:
         fresh = self._head = Head()
         if head is not None and head is not _LATER:
             fresh.hooks = head.hooks
-        self.write_status(500).end("Internal Server Error")
+        count = len(fresh.hooks)
+        try:
+            self.write_status(500).end("Internal Server Error")
+        except Exception:
+            if len(fresh.hooks) == count:
+                raise  # not by a hook, each of which is called once
+            logger.exception("%s: a hook raised before the answer", self._route)
+            self._fail()
+            return
         self._head = _FAILED
 
     def _tell_unanswered(self, request: "Request | None") -> None:
@@ -762,6 +774,13 @@ def _has_body(head: Head, claim: Claim) -> bool:
     )
 
 
+def _waiting(
+    futures: "tuple[asyncio.Future[None], ...]",
+) -> "Iterable[asyncio.Future[None]]":
+    """Return those that nobody has cancelled."""
+    return (future for future in futures if not future.done())
+
+
 def _set_done(future: "asyncio.Future[None]") -> None:
     if not future.done():
         future.set_result(None)
@@ -775,4 +794,10 @@ _H = TypeVar("_H", bound=Callable[..., object])
 def _checked(handler: _H, name: str) -> _H:
     if not callable(handler):
         raise TypeError(f"the handler of {name}, {handler!r}, is not callable")
-    return handler
+    context = copy_context()
+
+    def in_context(*arguments: object) -> object:
+        # A copy, for one call may come within another.
+        return context.copy().run(handler, *arguments)
+
+    return cast(_H, in_context)

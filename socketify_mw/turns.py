@@ -389,7 +389,7 @@ class TurnSelector(selectors.BaseSelector):
                 self.bodies.pop(exchange, None)
                 self.release(exchange)
             response._fail()
-        elif token == EVENT_DATA:
+        elif token in (EVENT_DATA, EVENT_WRITABLE):
             claim = self.claims.get(exchange & SLOT_MASK)
             if claim is not None and claim.exchange == exchange:
                 claim.response._fail()
