@@ -6,6 +6,7 @@ collection) ends the chain. Members may be coroutine functions: what counts is w
 a call returns something to await, not how it was defined.
 """
 
+from asyncio import current_task
 from collections.abc import Callable, Sequence
 from inspect import isawaitable
 from types import CoroutineType, GeneratorType
@@ -17,9 +18,9 @@ from .request import _Preserved
 from .response import _DONE
 
 if TYPE_CHECKING:
-    from .eager import Starter
     from .request import Request
     from .response import Response
+    from .turns import TurnSelector
 
 Member = Callable[["Response", "Request", Any], Any]
 Bare = Callable[["Response", "Request"], object]
@@ -52,6 +53,8 @@ def middleware(*functions: Callable[..., Any]) -> Chain:
     up to the first member that returns something to await; from there on the rest runs
     as one task. Raises RouteError for what cannot be called with (res, req, data).
     """
+    if not functions:
+        raise RouteError("middleware() was given no function: give it at least one")
     return Chain(flat(functions, "middleware()"))
 
 
@@ -84,18 +87,23 @@ def bare_member(function: Bare) -> Member:
     return member
 
 
-def handler_of(members: tuple[Member, ...], starter: "Starter") -> Bare:
+def handler_of(members: tuple[Member, ...], turns: "TurnSelector") -> Bare:
     """Return what runs a route's members for a request.
 
     They run in a context of their own: what they set in contextvars is seen by those
     behind them, and by nobody else's request.
     """
+    starter = turns.starter
 
     def handler(res: "Response", req: "Request") -> Any:
         if type(req._view) is _Preserved and hasattr(req, "_response"):
             # A coroutine has handed it on: the rest is in its task, and context.
             return _run(members, res, req, None)
         result = None
+        if req._view is not turns and current_task() is not None:
+            # A coroutine has handed the request on: its task has a context already.
+            result = _run(members, res, req, None)
+            return result if type(result) is CoroutineType else None
         try:
             result = starter.context.run(_run, members, res, req, None)
         finally:

@@ -2,13 +2,22 @@
 
 import inspect
 from collections.abc import Callable
+from functools import partial
+from inspect import Parameter
 from typing import Any
 
 
 def takes(function: Callable[..., Any], count: int) -> bool:
-    """Return whether a function can be called with a number of arguments."""
+    """Return whether a function can be called with a number of arguments.
+
+    A decorated one that takes any number stands for what it was made of.
+    """
+    arguments = (None,) * count
     try:
-        inspect.signature(function).bind(*(None,) * count)
+        outer = inspect.signature(function, follow_wrapped=False)
+        outer.bind(*arguments)
+        if _takes_any_number(outer):
+            inspect.signature(function).bind(*arguments)
     except ValueError:  # a builtin that does not tell its parameters
         return True
     except TypeError:
@@ -16,19 +25,29 @@ def takes(function: Callable[..., Any], count: int) -> bool:
     return True
 
 
+def _takes_any_number(signature: inspect.Signature) -> bool:
+    kinds = (parameter.kind for parameter in signature.parameters.values())
+    return Parameter.VAR_POSITIONAL in kinds
+
+
 def name_of(function: object) -> str:
     """Return a function's name as its program's reader knows it."""
-    inner = inspect.unwrap(function) if callable(function) else function
+    inner = _inner(function)
     name = getattr(inner, "__qualname__", None)
-    return name if isinstance(name, str) else repr(function)
+    return name if isinstance(name, str) else repr(inner)
 
 
 def place_of(function: object) -> str:
     """Return file and line of a function, or of the type of a callable object."""
-    while hasattr(function, "func"):  # functools.partial
-        function = function.func
-    inner = inspect.unwrap(function) if callable(function) else function
-    if not hasattr(inner, "__code__") and not hasattr(inner, "__func__"):
-        inner = type(inner).__call__ if callable(inner) else inner
+    inner = _inner(function)
+    if not hasattr(inner, "__code__") and callable(inner):
+        inner = inspect.unwrap(type(inner).__call__)
     code = getattr(inner, "__code__", None)
     return f"{code.co_filename}:{code.co_firstlineno}" if code else "no Python code"
+
+
+def _inner(function: Any) -> Any:
+    """Return what partials and decorators were put around."""
+    while isinstance(inner := inspect.unwrap(function), partial):
+        function = inner.func
+    return inner

@@ -333,6 +333,8 @@ class Request:
         skip = getattr(self, "_skipped", 0) + 1
         self._skipped = skip
         self._yields = False
+        if hasattr(self, "_last"):
+            del self._last  # it is not to be blamed for what the next route does
         server = self._route.app._server
         path = self.get_url()
         token, places = server.match(self.get_method(), path, skip)

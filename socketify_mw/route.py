@@ -89,8 +89,7 @@ class Route:
         if self._bare is not None and not used:
             self.handler = self._bare
         else:
-            starter = self.app._loop.turns.starter
-            self.handler = handler_of((*used, *self.members), starter)
+            self.handler = handler_of((*used, *self.members), self.app._loop.turns)
         for wrap in wrappers:
             self.handler = wrap(self.handler)
 

@@ -76,3 +76,56 @@ def test_processes_share_a_port(start):
     program = start("prefork.py", port)
     assert re.fullmatch(r"process \d+\n", httpx.get(program.url).text)
     assert program.stop() == (0, "")
+
+
+def test_members_alone_are_let_in(start):
+    program = start("auth.py")
+    with httpx.Client(base_url=program.url) as client:
+        assert client.get("/").text == "open to all\n"
+        for headers in ({}, {"Authorization": "Bearer guessed"}):
+            refused = client.get("/members/me", headers=headers)
+            assert (refused.status_code, refused.text) == (401, "who are you?\n")
+            assert refused.headers["www-authenticate"] == "Bearer"
+        client.headers["Authorization"] = "Bearer ann-s-secret"
+        assert client.get("/members/me").text == "you are Ann\n"
+        assert client.get("/members/hello/Bo").text == "Ann greets Bo\n"
+    assert program.stop() == (0, "")
+
+
+def test_each_request_is_logged_with_its_time(start):
+    program = start("timing.py")
+    with httpx.Client(base_url=program.url) as client:
+        assert client.get("/?a=1").text == "at once\n"
+        assert client.get("/slow").text == "that took a while\n"
+    assert program.stop() == (0, "")
+    _, quick, slow = program.printed.splitlines()
+    assert re.fullmatch(r"GET /\?a=1: \d+\.\d ms", quick)
+    assert re.fullmatch(r"GET /slow: \d{2,}\.\d ms", slow)
+
+
+def test_data_goes_from_member_to_member(start):
+    program = start("data_passing.py")
+    with httpx.Client(base_url=program.url) as client:
+        paths = (
+            "/order/tea",
+            "/order/coffee?count=3",
+            "/order/x",
+            "/order/tea?count=y",
+        )
+        found = [client.get(path) for path in paths]
+    assert [answer.status_code for answer in found] == [200, 200, 404, 400]
+    assert found[0].json() == {"item": "tea", "price": 3, "count": 1, "total": 3}
+    assert found[1].json() == {"item": "coffee", "price": 4, "count": 3, "total": 12}
+    assert found[2].json() == {"error": "there is no x"}
+    assert found[3].json() == {"error": "count is a number"}
+    assert program.stop() == (0, "")
+
+
+def test_plain_functions_and_coroutines_mix(start):
+    program = start("mixed.py")
+    with httpx.Client(base_url=program.url) as client:
+        assert client.get("/?word=one&word=two").text == "eno owt\n"
+        assert client.get("/stream?word=one&word=two").text == "eno\nowt\n"
+        for path in ("/", "/stream"):
+            assert client.get(path).status_code == 400
+    assert program.stop() == (0, "")
