@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import RouteError
 from .functions import name_of, place_of, takes
-from .request import _Preserved
 from .response import _DONE
 
 if TYPE_CHECKING:
@@ -96,9 +95,6 @@ def handler_of(members: tuple[Member, ...], turns: "TurnSelector") -> Bare:
     starter = turns.starter
 
     def handler(res: "Response", req: "Request") -> Any:
-        if type(req._view) is _Preserved and hasattr(req, "_response"):
-            # A coroutine has handed it on: the rest is in its task, and context.
-            return _run(members, res, req, None)
         result = None
         if req._view is not turns and current_task() is not None:
             # A coroutine has handed the request on: its task has a context already.

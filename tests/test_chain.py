@@ -20,7 +20,7 @@ from test_coroutines import (  # noqa: F401
     preserved,
 )
 
-from socketify_mw import App, MiddlewareRouter, RouteError, middleware, turns
+from socketify_mw import App, MiddlewareRouter, RouteError, eager, middleware, turns
 
 VERBS = ["get", "post", "options", "delete", "patch"]
 VERBS += ["put", "head", "connect", "trace", "any"]
@@ -775,17 +775,21 @@ class Counting:
         self.tasks = 0
         self.rounds = 0
         loop = server.app.loop
-        task, select = asyncio.Task, loop.turns.select
+        select = loop.turns.select
 
-        def make(*arguments, **options):
-            self.tasks += 1
-            return task(*arguments, **options)
+        def counting(task):
+            def make(*arguments, **options):
+                self.tasks += 1
+                return task(*arguments, **options)
+
+            return make
 
         def counted(timeout=None):
             self.rounds += 1
             return select(timeout)
 
-        monkeypatch.setattr(asyncio, "Task", make)
+        for module, name in ((asyncio, "Task"), (eager, "_SpareTask")):
+            monkeypatch.setattr(module, name, counting(getattr(module, name)))
         monkeypatch.setattr(loop.turns, "select", counted)
 
 
