@@ -8,6 +8,7 @@ hand; only a coroutine that suspends takes it over.
 
 import asyncio
 import sys
+from collections import deque
 from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context, copy_context
 from operator import is_not
@@ -147,7 +148,7 @@ class _SpareTasks:
         task = _SpareTask(run, loop=self._loop, context=context)
         task.is_idle = True
         task._log_destroy_pending = False  # type: ignore[attr-defined]
-        self._first_step = self._loop._ready.pop()  # type: ignore[attr-defined]
+        self._first_step = _take_step_of(task, self._loop)
         self._task = task
         self._name = task.get_name()
 
@@ -167,6 +168,23 @@ class _SpareTasks:
         first_step = self._first_step
         self._renew()
         first_step._run()
+
+
+def _take_step_of(task: _SpareTask, loop: asyncio.AbstractEventLoop) -> asyncio.Handle:
+    """Take the handle for a new task's first step out of the ready queue.
+
+    It is the last one, unless another thread has just added its own behind it.
+    """
+    ready: deque[asyncio.Handle] = loop._ready  # type: ignore[attr-defined]
+    others: list[asyncio.Handle] = []
+    while True:
+        handle = ready.pop()
+        callback = handle._callback  # type: ignore[attr-defined]
+        if getattr(callback, "__self__", None) is task:
+            break
+        others.append(handle)
+    ready.extend(reversed(others))
+    return handle
 
 
 @coroutine

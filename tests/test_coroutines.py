@@ -1792,3 +1792,30 @@ def test_a_handler_that_outlasts_the_grace_is_cancelled(catches):
     received = closing(handler, grace=0.05)
     assert seen == ["cancelled"]
     assert received.endswith(b"last words" if catches else b"Internal Server Error")
+
+
+def test_what_other_threads_call_soon_is_not_lost_beside_new_tasks(serve):
+    """A spare task's first step is taken out of the queue that they add to."""
+    count = 20_000
+
+    async def handler(res, req):
+        await asyncio.sleep(0)
+        res.end("x")
+
+    server = serve(lambda app: app.get("/", handler))
+    called = []
+    loop = server.app.loop
+
+    def add():
+        for i in range(count):
+            loop.call_soon_threadsafe(called.append, i)
+
+    thread = threading.Thread(target=add)
+    client = server.client()
+    thread.start()
+    while thread.is_alive():
+        client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" * 20)
+        assert [client.read().body for _ in range(20)] == [b"x"] * 20
+    thread.join()
+    server.call(lambda: None)
+    assert called == list(range(count))

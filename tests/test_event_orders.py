@@ -295,9 +295,12 @@ def test_an_answer_whose_on_writable_was_interrupted_is_cut_off():
     def interrupt(res, offset):
         raise KeyboardInterrupt
 
+    has_begun = threading.Event()  # nobody reads before, so it cannot all be sent
+
     def handler(res, req):
         res.on_writable(interrupt)
-        res.try_end(body, len(body))
+        assert res.try_end(body, len(body)) == (False, False)
+        has_begun.set()
 
     app = App().get("/", handler)
     ports, lengths = [], []
@@ -306,6 +309,7 @@ def test_an_answer_whose_on_writable_was_interrupted_is_cut_off():
     def ask():
         client = Client(ports[0])
         client.send(get("/"))
+        has_begun.wait(10)
         length = 0
         try:
             while data := client.socket.recv(65536):
