@@ -10,7 +10,6 @@ from inspect import isawaitable
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
-from ._binding import SLOT_MASK
 from .request import Request
 from .response import _DONE, _GONE, Response
 
@@ -43,12 +42,7 @@ def follow(
     claim = response._claim()
     if claim is not None:
         claim.task = task
-        claim.request = request
-        claim.has_returned = True
-        if claim.on_data:
-            turns.read(claim)
-        if not response.has_responded():  # else nobody would take it back
-            turns.held.add(response._exchange & SLOT_MASK)
+        leave_open(response, request)
     return False
 
 
