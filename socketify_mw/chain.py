@@ -117,7 +117,7 @@ def _run(
     for count, member in enumerate(members, 1):
         data = member(res, req, data)
         kind = type(data)
-        if kind not in _PLAIN and _is_awaitable(data):
+        if kind is CoroutineType or kind not in _PLAIN and _is_awaitable(data):
             return _go_on(members, count, data, res, req)
         if not data:
             break
@@ -139,7 +139,7 @@ async def _go_on(
         data = members[count](res, req, data)
         count += 1
         kind = type(data)
-        if kind not in _PLAIN and _is_awaitable(data):
+        if kind is CoroutineType or kind not in _PLAIN and _is_awaitable(data):
             data = await data
     if res._head is not _DONE:
         req._last = members[count - 1]

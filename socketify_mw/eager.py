@@ -1,9 +1,11 @@
 """Eager: run a coroutine's first segment at once, within a real asyncio.Task.
 
-From 3.12 on asyncio does it (`eager_start`). On 3.11 a Task that ends at once costs
-1.6 us, most of it for a Handle and for the registers of all tasks. So there a *spare*
-Task, made before it is needed, is the current task while the first segment runs by
-hand; only a coroutine that suspends takes it over.
+A Task of its own for each coroutine would cost more than all else that a request does.
+So a Task here is a *carrier*: it runs one coroutine after the other, as long as nobody
+could tell it from a new one. A carrier is current while a first segment runs by hand;
+if that ends without waiting, the carrier has not made a step. Whatever a coroutine
+leaves with its carrier (a reference, weak or not, a callback, a name, a request to
+cancel, a context variable) makes it that coroutine's own, which ends with it.
 """
 
 import asyncio
@@ -13,17 +15,83 @@ from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context, copy_context
 from operator import is_not
 from types import coroutine
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 from weakref import getweakrefcount
 
 # What asyncio has for those who make tasks of their own ("Extending").
 from asyncio.tasks import _enter_task, _leave_task  # isort: skip
 
-# Where the interpreter does not count references, no spare is used twice.
-_count_references: Callable[[object], int] | None = getattr(sys, "getrefcount", None)
+if TYPE_CHECKING:
+    from .loop import Loop
+
+# Where the interpreter does not count references, no carrier is used twice.
+_has_counts = hasattr(sys, "getrefcount")
+_count_references: Callable[[object], int] = getattr(sys, "getrefcount", lambda _: -1)
+
+# Carriers that wait for a coroutine, at most; the others end.
+_MOST_IDLE = 256
 
 
-class Starter(Protocol):
+class _Step:
+    """In asyncio's queue of handles: a carrier's next step."""
+
+    __slots__ = ("_callback", "_context")
+
+    _cancelled = False
+    _callback: Callable[[], object] | None
+    _context: Context
+
+    def _run(self) -> None:
+        # Not kept: it holds the carrier, whose references are counted.
+        callback, self._callback = self._callback, None
+        assert callback is not None
+        self._context.run(callback)
+
+
+class Carrier(asyncio.Task[None]):
+    """A task that nobody can see, or miss, before its coroutine has begun."""
+
+    __slots__ = (
+        "context",
+        "first_name",
+        "is_idle",
+        "rest",
+        "step",
+        "values",
+        "waits_for",
+    )
+
+    is_idle: bool
+    rest: Any  # the coroutine to go on with
+    waits_for: Any  # what that has yielded
+    step: _Step
+    context: Context
+    values: tuple[Any, ...]  # of the context, as it was
+    first_name: str
+
+    def done(self) -> bool:
+        return self.is_idle or super().done()
+
+    def has_traces(self) -> bool:
+        """Whether the coroutine that has ended has left something with its task."""
+        return (
+            getweakrefcount(self) != 1  # of asyncio.all_tasks
+            or self._must_cancel  # type: ignore[attr-defined]
+            or self.cancelling() > 0
+            or bool(self._callbacks)
+            or self.get_name() != self.first_name
+            or self.has_set()
+        )
+
+    def has_set(self) -> bool:
+        """Whether a context variable was set, be it to an equal value."""
+        values = self.values
+        return len(self.context) != len(values) or (
+            values != () and any(map(is_not, self.context.values(), values))
+        )
+
+
+class Starter:
     """Starts coroutines, each in a context that no other one has seen.
 
     What runs in `context` before a coroutine is started shares it with that one. If
@@ -32,6 +100,19 @@ class Starter(Protocol):
 
     context: Context
 
+    def __init__(self, loop: "Loop") -> None:
+        self.loop = loop
+        self.idle: list[Carrier] = []
+        # To a carrier whose coroutine has ended in its first segment, and later on.
+        self._references_first = self.references_later = 0
+        if _has_counts:
+            # It measures in its first step, which stays in the queue.
+            loop._ready.append(self._new(()).step)  # type: ignore[attr-defined]
+        self._carrier = carrier = self._new()
+        self.context = carrier.context
+        if _has_counts:
+            self._references_first = _count_references(carrier)
+
     def start(self, coroutine: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any] | None":
         """Run a coroutine to its first suspension, in `context`.
 
@@ -39,139 +120,98 @@ class Starter(Protocol):
         task of it is current. What the coroutine raises passes, but for
         CancelledError, which ends it and nothing else.
         """
-
-    def renew_if_changed(self) -> None:
-        """Have a fresh context if something was set in the one that there is."""
-
-
-def starter_of(loop: asyncio.AbstractEventLoop) -> Starter:
-    """Return what starts coroutines on a loop."""
-    return _EagerTasks(loop) if sys.version_info >= (3, 12) else _SpareTasks(loop)
-
-
-def _has_changed(context: Context, before: tuple[Any, ...]) -> bool:
-    """Whether a variable was set, even to a value that equals the one before."""
-    return len(context) != len(before) or (
-        before != () and any(map(is_not, context.values(), before))
-    )
-
-
-class _EagerTasks:
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._renew()
-
-    def start(self, coroutine: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any] | None":
-        task = asyncio.Task(  # type: ignore[call-arg, unused-ignore]
-            coroutine, loop=self._loop, context=self.context, eager_start=True
-        )
-        if not task.done():
-            self._renew()
-            return task
-        self.renew_if_changed()
-        if not task.cancelled() and (error := task.exception()) is not None:
-            raise error
-        return None
-
-    def renew_if_changed(self) -> None:
-        if _has_changed(self.context, self._values):
-            self._renew()
-
-    def _renew(self) -> None:
-        self.context = copy_context()
-        self._values = tuple(self.context.values())
-
-
-class _SpareTask(asyncio.Task[None]):
-    """A task that nobody can see, or miss, before its coroutine has begun."""
-
-    __slots__ = ("is_idle",)
-
-    is_idle: bool
-
-    def done(self) -> bool:
-        return self.is_idle or super().done()
-
-
-class _SpareTasks:
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._renew()
-        self._references = 0  # to a spare, as `start` counts them
-        task = self._task
-        if _count_references is not None:
-            self._references = _count_references(task)
-
-    def start(self, coroutine: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any] | None":
-        task = self._task
-        loop = self._loop
+        carrier = self._carrier
+        loop = self.loop
         has_ended = True
-        task.is_idle = False
-        _enter_task(loop, task)
+        carrier.is_idle = False
+        _enter_task(loop, carrier)
         try:
             waits_for = self.context.run(coroutine.send, None)
             has_ended = False
         except StopIteration:
             pass
         except asyncio.CancelledError:
-            task.cancel()  # a trace: it ends, cancelled
+            carrier.cancel()  # a trace: it ends, cancelled
         finally:
-            _leave_task(loop, task)
+            _leave_task(loop, carrier)
             if has_ended:
                 if (
-                    _count_references is None
-                    or _count_references(task) != self._references
-                    or self._has_traces(task)
+                    _count_references(carrier) != self._references_first
+                    or carrier.has_traces()
                 ):
-                    self._take_over(task)
+                    self._next()
+                    carrier.step._run()  # with nothing to go on with: it ends
                 else:
-                    task.is_idle = True
+                    carrier.is_idle = True
         if has_ended:
             return None
-        self._rest += (coroutine, waits_for)
-        self._take_over(task)
+        carrier.rest = coroutine
+        self._next()
+        if waits_for is None:
+            loop._ready.append(carrier.step)  # type: ignore[attr-defined]
+            return carrier
+        carrier.waits_for = waits_for
+        carrier.step._run()
         # One that was cancelled in its first segment goes on here, to its end perhaps.
-        return None if task.done() else task
+        return None if carrier.done() else carrier
+
+    def renew(self) -> None:
+        """Begin with the context that is the current one now."""
+        self.idle.clear()
+        self._carrier = carrier = self._new()
+        self.context = carrier.context
 
     def renew_if_changed(self) -> None:
-        if _has_changed(self.context, self._values):
-            self._renew()
+        """Have a fresh context if something was set in the one that there is."""
+        if self._carrier.has_set():
+            self._carrier = carrier = self._take()
+            self.context = carrier.context
 
-    def _renew(self) -> None:
-        """Make a spare. It has one step to make, which is kept back."""
-        self.context = context = copy_context()
-        self._values = tuple(context.values()) if context else ()
-        # What the task is to go on with: a coroutine, and what that waits for.
-        self._rest: list[Any] = []
-        run = _run_rest(self._rest)
-        run.send(None)  # or an error thrown into it could not be caught there
-        task = _SpareTask(run, loop=self._loop, context=context)
-        task.is_idle = True
-        task._log_destroy_pending = False  # type: ignore[attr-defined]
-        self._first_step = _take_step_of(task, self._loop)
-        self._task = task
-        self._name = task.get_name()
+    def _next(self) -> None:
+        """Have another carrier, for the one that there is goes its own way."""
+        self._carrier._log_destroy_pending = True  # type: ignore[attr-defined]
+        self._carrier = carrier = self._take()
+        self.context = carrier.context
 
-    def _has_traces(self, task: _SpareTask) -> bool:
-        """Whether the segment that has ended has left something with the task."""
-        return (
-            getweakrefcount(task) != 1  # of asyncio.all_tasks
-            or task._must_cancel  # type: ignore[attr-defined]
-            or bool(task._callbacks)
-            or task.get_name() != self._name
-            or _has_changed(self.context, self._values)
-        )
+    def _take(self) -> Carrier:
+        return self.idle.pop() if self.idle else self._new()
 
-    def _take_over(self, task: _SpareTask) -> None:
-        """Let the task go on with its rest, or be done if there is none."""
-        task._log_destroy_pending = True  # type: ignore[attr-defined]
-        first_step = self._first_step
-        self._renew()
-        first_step._run()
+    def _new(self, first: Any = None) -> Carrier:
+        """Make a carrier, whose first step is kept back.
+
+        first: something to run, for a carrier that is to measure.
+        """
+        context = copy_context()
+        run = _carry(self, first is not None)
+        run.send(None)
+        carrier = Carrier(run, loop=self.loop, context=context)
+        carrier.context = context
+        carrier.values = tuple(context.values()) if context else ()
+        carrier.first_name = carrier.get_name()
+        carrier.rest = first
+        carrier.waits_for = None
+        carrier.step = step = _Step()
+        step._context = context
+        step._callback = _take_step_of(carrier, self.loop)
+        carrier.is_idle = True
+        carrier._log_destroy_pending = False  # type: ignore[attr-defined]
+        run.send(carrier)
+        return carrier
+
+    def park(self, carrier: Carrier, callback: Callable[[], object]) -> bool:
+        """Let a carrier wait, if it is who has just asked its loop for this step."""
+        if getattr(callback, "__self__", None) is not carrier:
+            return False
+        self.loop.parking = None
+        carrier.step._callback = callback
+        carrier.is_idle = True
+        carrier._log_destroy_pending = False
+        self.idle.append(carrier)
+        return True
 
 
-def _take_step_of(task: _SpareTask, loop: asyncio.AbstractEventLoop) -> asyncio.Handle:
-    """Take the handle for a new task's first step out of the ready queue.
+def _take_step_of(carrier: Carrier, loop: "Loop") -> Callable[[], object]:
+    """Take a new task's first step out of the ready queue.
 
     It is the last one, unless another thread has just added its own behind it.
     """
@@ -179,36 +219,70 @@ def _take_step_of(task: _SpareTask, loop: asyncio.AbstractEventLoop) -> asyncio.
     others: list[asyncio.Handle] = []
     while True:
         handle = ready.pop()
-        callback = handle._callback  # type: ignore[attr-defined]
-        if getattr(callback, "__self__", None) is task:
+        callback: Callable[[], object] = handle._callback  # type: ignore[attr-defined]
+        if getattr(callback, "__self__", None) is carrier:
             break
         others.append(handle)
     ready.extend(reversed(others))
-    return handle
+    return callback
 
 
 @coroutine
-def _run_rest(rest: list[Any]) -> Generator[Any, Any, None]:
-    error: BaseException | None = None
-    try:
-        yield
-    except BaseException as early:  # it was cancelled in its first segment
-        error = early
-    if not rest:
+def _pause() -> Generator[None, Any, Any]:
+    return (yield)
+
+
+async def _carry(starter: Starter, measures: bool) -> None:
+    carrier: Carrier = await _pause()
+    is_parked = True
+    while is_parked:
+        error: BaseException | None = None
+        try:
+            await _pause()
+        except BaseException as early:  # it was cancelled in its first segment
+            error = early
+        rest, carrier.rest = carrier.rest, None
+        waits_for, carrier.waits_for = carrier.waits_for, None
+        if error is not None and waits_for is not None and waits_for.cancel():
+            error = None  # it comes from there, as in any task
+        if rest is None and error is None:
+            return
+        run = _go_on(rest, waits_for, error)
+        rest = waits_for = error = None
+        try:
+            await run
+        except BaseException:
+            # The task keeps it, and its traceback has this frame.
+            del carrier
+            raise
+        del run
+        references = _count_references(carrier)
+        if measures:
+            starter.references_later = references
+            measures = False
+        is_parked = (
+            references == starter.references_later
+            and len(starter.idle) < _MOST_IDLE
+            and not carrier.has_traces()
+        )
+        if is_parked:
+            starter.loop.parking = carrier
+
+
+@coroutine
+def _go_on(
+    rest: Any, waits_for: Any, error: BaseException | None
+) -> Generator[Any, Any, None]:
+    """Await what a coroutine's first segment has yielded, and then the coroutine.
+
+    rest: None when that segment was its last.
+    """
+    while waits_for is not None or error is not None:
         if error is not None:
             try:
-                raise error
-            finally:
-                error = None
-        return
-    coroutine, waits_for = rest
-    rest.clear()
-    if error is not None and waits_for is not None and waits_for.cancel():
-        error = None  # it comes from there, as in any task
-    while True:
-        if error is not None:
-            try:
-                waits_for = coroutine.throw(error)
+                if rest is None:
+                    raise error
+                waits_for = rest.throw(error)
             except StopIteration:
                 return
             finally:
@@ -223,4 +297,4 @@ def _run_rest(rest: list[Any]) -> Generator[Any, Any, None]:
             waits_for = None
     waits_for = None
     # That sends it None, as the task has done.
-    yield from coroutine
+    yield from rest

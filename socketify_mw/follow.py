@@ -37,6 +37,9 @@ def follow(
         return True
     request.preserve()
     response._route.app._handlers[response._exchange] = task
+    if response._head is None:
+        response._suspend(request, task)
+        return False
     if response.has_responded():
         return False
     claim = response._claim()

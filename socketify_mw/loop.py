@@ -14,6 +14,7 @@ from .limits import Limits
 from .turns import TurnSelector
 
 if TYPE_CHECKING:
+    from .eager import Carrier
     from .route import Route
 
 _loops: "weakref.WeakSet[Loop]" = weakref.WeakSet()
@@ -52,6 +53,8 @@ class _Handle(asyncio.Handle):
 class Loop(asyncio.SelectorEventLoop):
     """An asyncio event loop whose selector is the native loop's turn."""
 
+    parking: "Carrier | None" = None  # its next step is kept, and does not run
+
     def __init__(self) -> None:
         self.turns = TurnSelector()
         super().__init__(self.turns)
@@ -69,11 +72,19 @@ class Loop(asyncio.SelectorEventLoop):
 
         It does what asyncio's does, in half the time.
         """
+        carrier = self.parking
+        if carrier is not None and self.turns.starter.park(carrier, callback):
+            return carrier.step  # type: ignore[return-value]
         if self._closed or self._debug:  # type: ignore[attr-defined]
             return super().call_soon(callback, *arguments, context=context)
         handle = _Handle(callback, arguments, self, context)
         self._ready.append(handle)  # type: ignore[attr-defined]
         return handle
+
+    def run_forever(self) -> None:
+        """Run until `stop` is called. Handlers see the contextvars that are set now."""
+        self.turns.starter.renew()
+        super().run_forever()
 
     # ---- what socketify's loop has ----
 

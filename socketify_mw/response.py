@@ -130,6 +130,10 @@ class Response:
                 parts += (record, body)
                 self._head = _DONE
                 return self
+        elif (
+            self._head is _LATER and not end_connection and self._finish_plain(message)
+        ):
+            return self
         return self._finish(message, end_connection)
 
     # Every turn is corked: there is nothing to do for it.
@@ -545,8 +549,6 @@ class Response:
     def _finish(self, message: object, end_connection: bool) -> Self:
         if self._head is _OPEN:
             return self._finish_stream(message, end_connection)
-        if self._head is _LATER and not end_connection and self._finish_plain(message):
-            return self
         head = self._open_head()
         if self._head is _GONE:
             return self
@@ -744,6 +746,17 @@ class Response:
         if is_kept:
             claim.is_kept = True
         return claim
+
+    def _suspend(self, request: "Request", task: "asyncio.Task[Any]") -> None:
+        """Leave open what nothing was said about yet: its task will answer."""
+        outbox = self._outbox
+        slot = self._exchange & SLOT_MASK
+        claim = outbox.claims[slot] = Claim(self)
+        claim.has_returned = True
+        claim.request = request
+        claim.task = task
+        self._head = _LATER
+        outbox.held.add(slot)
 
     def _unclaim(self) -> None:
         claim = self._find_claim()

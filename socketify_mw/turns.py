@@ -29,7 +29,7 @@ from ._binding import (
     check,
 )
 from .claim import Claim
-from .eager import Starter, starter_of
+from .eager import Starter
 from .errors import NativeError
 from .follow import follow
 from .request import Request
@@ -115,7 +115,7 @@ class TurnSelector(selectors.BaseSelector):
     def attach(self, loop: "Loop") -> None:
         """Learn whose work may not wait while turns follow each other."""
         self._loop = loop
-        self.starter: Starter = starter_of(loop)
+        self.starter = Starter(loop)
 
     # ---- the turn ----
 

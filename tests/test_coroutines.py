@@ -483,8 +483,6 @@ def leaving():
 
     app = App().get("/leave", leave).get("/probe", probe)
     app.kept = Kept()
-    # The loop's spare task, if it has one, has the context of other tests.
-    app.loop.turns.attach(app.loop)
     yield app
     listed.reset(token)
 
@@ -566,7 +564,6 @@ def test_a_context_variable_may_hold_what_cannot_be_compared(caplog):
         res.end([found])
 
     app = App().get("/", handler)
-    app.loop.turns.attach(app.loop)
     client = app.test_client()
     assert [client.get("/").json() for _ in range(3)] == [[True]] * 3
     odd.reset(token)
@@ -1804,11 +1801,12 @@ def test_a_handler_that_outlasts_the_grace_is_cancelled(catches):
 
 
 def test_what_another_thread_adds_beside_a_new_task_is_not_lost(serve, monkeypatch):
-    """A spare task's first step is taken out of the queue that others add to."""
+    """A carrier's first step is taken out of the queue that others add to."""
     called = []
-    spare = eager._SpareTask
+    carrier = eager.Carrier
 
     async def handler(res, req):
+        asyncio.current_task().add_done_callback(lambda task: None)  # its own, then
         await asyncio.sleep(0)
         res.end("x")
 
@@ -1816,13 +1814,95 @@ def test_what_another_thread_adds_beside_a_new_task_is_not_lost(serve, monkeypat
     loop = server.app.loop
 
     def make(*arguments, **options):
-        task = spare(*arguments, **options)
+        task = carrier(*arguments, **options)
         loop.call_soon_threadsafe(called.append, task)  # as if just between
         return task
 
-    monkeypatch.setattr(eager, "_SpareTask", make)
     client = server.client()
+    client.ask("/")
+    monkeypatch.setattr(eager, "Carrier", make)
     for _ in range(3):
         assert client.ask("/").body == b"x"
     server.call(lambda: None)
-    assert len(called) == (3 if sys.version_info < (3, 12) else 0)
+    assert len(called) == 3
+
+
+# ---- tasks that serve one request after the other ----
+
+REUSED = {
+    "a bare yield": lambda: asyncio.sleep(0),
+    "bare yields": lambda: sleep_twice(0),
+    "a timer": lambda: asyncio.sleep(0.001),
+    "timers": lambda: sleep_twice(0.001),
+    "a thread": lambda: asyncio.to_thread(int),
+    "a timeout": lambda: asyncio.wait_for(asyncio.sleep(0), 10),
+    "a group": lambda: sleep_in_a_group(),
+}
+
+
+async def sleep_twice(seconds):
+    await asyncio.sleep(seconds)
+    await asyncio.sleep(seconds)
+
+
+async def sleep_in_a_group():
+    async with asyncio.TaskGroup() as group:
+        group.create_task(asyncio.sleep(0))
+
+
+@pytest.mark.skipif(not hasattr(sys, "getrefcount"), reason="references are counted")
+@pytest.mark.parametrize("kind", REUSED)
+def test_a_task_that_nobody_keeps_serves_the_next_request(serve, monkeypatch, kind):
+    """It shows that the tests above can fail."""
+    made = []
+    new = eager.Starter._new
+
+    def counting(starter, *arguments):
+        made.append(1)
+        return new(starter, *arguments)
+
+    async def handler(res, req):
+        await REUSED[kind]()
+        res.end("x")
+
+    client = serve(lambda app: app.get("/", handler)).client()
+    client.ask("/")
+    monkeypatch.setattr(eager.Starter, "_new", counting)
+    for _ in range(5):
+        assert client.ask("/").body == b"x"
+    assert len(made) <= 1
+
+
+def test_many_tasks_may_wait_at_once_and_are_let_go(serve, monkeypatch):
+    monkeypatch.setattr(eager, "_MOST_IDLE", 3)
+    gate = None
+
+    async def wait(res, req):
+        await gate.wait()
+        res.end(req.get_url())
+
+    server = serve(lambda app: app.get("/*", wait))
+    for count in (10, 2, 10):
+        gate = Gate()
+        clients = [server.client() for _ in range(count)]
+        for number, client in enumerate(clients):
+            client.send(get(f"/{number}"))
+        eventually(lambda gate=gate, count=count: gate.waiting == count)
+        gate.open(server)
+        found = [client.read().body for client in clients]
+        assert found == [b"/%d" % number for number in range(count)]
+    eventually(lambda: tasks_of(server) == set())
+    assert len(server.app.loop.turns.starter.idle) <= 3
+
+
+def test_what_is_set_before_run_is_seen_by_handlers():
+    async def handler(res, req):
+        res.end([variable.get()])
+
+    app = App().get("/", handler)
+    client = app.test_client()
+    for value in (1, 2):
+        token = variable.set(value)
+        assert client.get("/").json() == [value]
+        variable.reset(token)
+    assert client.get("/").json() == [0]
