@@ -239,6 +239,8 @@ async def _carry(starter: Starter, measures: bool) -> None:
         error: BaseException | None = None
         try:
             await _pause()
+        except GeneratorExit:  # the loop is gone
+            raise
         except BaseException as early:  # it was cancelled in its first segment
             error = early
         rest, carrier.rest = carrier.rest, None
