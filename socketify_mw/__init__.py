@@ -13,6 +13,7 @@ from .errors import (
 )
 from .limits import Limits
 from .listen import ListenConfig
+from .listing import Match, MemberInfo, RouteInfo
 from .loop import Loop
 from .options import AppListenOptions, AppOptions
 from .request import Request
@@ -30,12 +31,15 @@ __all__ = [
     "Limits",
     "ListenConfig",
     "Loop",
+    "Match",
+    "MemberInfo",
     "MiddlewareRouter",
     "NativeError",
     "Request",
     "RequestExpired",
     "Response",
     "RouteError",
+    "RouteInfo",
     "Router",
     "SocketifyError",
     "middleware",

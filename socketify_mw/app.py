@@ -19,6 +19,7 @@ from .extension import Extension
 from .follow import leave_open
 from .limits import Limits
 from .listen import ListenConfig, listen_at_path, listen_at_port
+from .listing import Match, RouteInfo, find, info_of
 from .loop import Loop, thread_loop
 from .miss import answer_miss
 from .options import AppListenOptions, AppOptions, options_of
@@ -166,6 +167,20 @@ class App(Verbs):
         self._miss_route.set_handler(handler)
         self._compose(self._miss_route)
         return handler
+
+    def routes(self) -> list[RouteInfo]:
+        """Return each route with all that runs for it, in order of registration.
+
+        The last one, whose method is "", answers what no route matches.
+        """
+        miss, *others = self._routes
+        return [info_of(route) for route in (*others, miss)]
+
+    def match(self, method: str, path: str) -> Match:
+        """Return what runs for a method and a path, also if no route matches."""
+        return find(
+            self._server, self._loop.turns.routes, self._routes[0], method, path
+        )
 
     def _compose(self, route: Route) -> None:
         route.compose(self._used, self._wrappers)

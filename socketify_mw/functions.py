@@ -38,12 +38,21 @@ def name_of(function: object) -> str:
 
 
 def place_of(function: object) -> str:
-    """Return file and line of a function, or of the type of a callable object."""
+    """Return file and line of a function, as `app.py:12`, for people."""
+    file, line = source_of(function)
+    return f"{file}:{line}" if file else "no Python code"
+
+
+def source_of(function: object) -> tuple[str, int]:
+    """Return file and line of a function, or of the type of a callable object.
+
+    ("", 0) for what has no Python code.
+    """
     inner = _inner(function)
     if not hasattr(inner, "__code__") and callable(inner):
         inner = inspect.unwrap(type(inner).__call__)
     code = getattr(inner, "__code__", None)
-    return f"{code.co_filename}:{code.co_firstlineno}" if code else "no Python code"
+    return (code.co_filename, code.co_firstlineno) if code else ("", 0)
 
 
 def _inner(function: Any) -> Any:

@@ -1,8 +1,13 @@
 """What the documents state as facts."""
 
+import json
+import os
 import re
+import subprocess
+import sys
 from dataclasses import fields
 
+import pytest
 from test_programs import ROOT
 
 from socketify_mw import Limits
@@ -25,3 +30,40 @@ def test_the_table_of_limits_tells_which_may_be_none():
     told = dict(re.findall(r"^\| `(\w+)`:.*\| (yes|no) \|", text, re.M))
     for field in fields(Limits):
         assert told[field.name] == ("yes" if "None" in str(field.type) else "no")
+
+
+# ---- docs/middleware.md ----
+
+PAGE = (ROOT / "docs" / "middleware.md").read_text()
+(PROGRAM,) = re.findall(r"```python\n(.*?)```", PAGE, re.S)
+
+
+@pytest.mark.parametrize(
+    "row", re.findall(r"^\| `(\w+) (\S+)`(.*?) \| `(\d+) (.*)` \|", PAGE, re.M), ids=str
+)
+def test_the_page_on_middleware_tells_what_its_program_answers(row):
+    method, path, condition, status, body = row
+    names = {}
+    exec(PROGRAM, names)  # as its reader would
+    headers = {"authorization": "Bearer x"} if "authorization" in condition else {}
+    found = names["app"].test_client().request(method, path, headers=headers)
+    assert found.status == int(status)
+    if body.startswith("{"):
+        assert found.json() == json.loads(body)
+    else:
+        assert found.text == body
+
+
+def test_the_page_on_middleware_shows_what_the_command_line_prints(tmp_path):
+    (tmp_path / "shop.py").write_text(PROGRAM)
+    found = subprocess.run(
+        [sys.executable, "-m", "socketify_mw", "routes", "shop:app"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    printed = re.sub(r"\S+miss\.py:\d+", "...", found.stdout)
+    assert PAGE.endswith(f"```\n{printed}```\n")

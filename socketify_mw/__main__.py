@@ -1,0 +1,134 @@
+"""The command line: `python -m socketify_mw routes module:app`."""
+
+import argparse
+import importlib
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import redirect_stdout
+from dataclasses import asdict
+from typing import Any
+
+from .app import App
+from .listing import Match, MemberInfo, RouteInfo
+
+_HEADS = ("METHOD", "PATTERN", "#", "RUNS", "KIND", "WHERE")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do what the arguments ask for; return the exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        app = load(options.app)
+    except LoadError as error:
+        print(error, file=sys.stderr)
+        return 2
+    if options.path is None:
+        routes = app.routes()
+        if options.method is not None:
+            routes = [it for it in routes if _serves(it, options.method.upper())]
+        data: object = {"routes": [asdict(it) for it in routes]}
+        text = _table(routes)
+    else:
+        match = app.match(options.method or "GET", options.path)
+        data = {**asdict(match), "is_miss": match.is_miss}
+        text = f"{_verdict(match)}\n\n{_table(match.routes)}"
+    print(json.dumps(data, indent=2) if options.json else text)
+    return 0
+
+
+class LoadError(Exception):
+    """There is no such app."""
+
+
+def load(name: str) -> App:
+    """Import the app that `module:attribute` names, or the one that a function makes.
+
+    What the module does to serve does nothing: neither `listen` nor `run`.
+    """
+    module_name, _, path = name.partition(":")
+    if not module_name or not path:
+        raise LoadError(f"{name!r} is not of the form module:app, such as shop:app")
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    # Most programs are one file that ends with app.run().
+    App.listen = lambda self, *_, **__: self  # type: ignore[method-assign]
+    App.run = lambda self, **_: None  # type: ignore[method-assign]
+    sys.argv = [module_name]
+    try:
+        with redirect_stdout(sys.stderr):
+            found: Any = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name != module_name:
+            raise
+        raise LoadError(f"there is no module {module_name!r} here") from None
+    for part in path.split("."):
+        if not hasattr(found, part):
+            raise LoadError(f"{module_name} has no {path}")
+        found = getattr(found, part)
+    if not isinstance(found, App) and callable(found):
+        found = found()
+    if not isinstance(found, App):
+        raise LoadError(f"{name} is not an App, but {found!r}")
+    return found
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m socketify_mw", description="Tools for socketify_mw apps."
+    )
+    commands = parser.add_subparsers(required=True, metavar="command")
+    routes = commands.add_parser(
+        "routes",
+        help="list routes, and what runs for them",
+        description="List an app's routes, each with its chain in order. With a path, "
+        "tell which route matches, and what runs, also when none does.",
+    )
+    routes.add_argument("app", help="where the app is: module:app")
+    routes.add_argument("--method", help="with a path: GET if it is not given")
+    routes.add_argument("--path", help="such as /api/users")
+    routes.add_argument("--json", action="store_true", help="for programs")
+    return parser
+
+
+def _serves(route: RouteInfo, method: str) -> bool:
+    also = "GET" if method == "HEAD" else method
+    return route.method in (method, also, "ANY", "")
+
+
+def _verdict(match: Match) -> str:
+    asked = f"{match.method} {match.path}"
+    if not match.is_miss:
+        first = match.routes[0]
+        names = ", ".join(f"{key} = {it!r}" for key, it in match.parameters.items())
+        found = f"{asked}: {first.method} {first.pattern}"
+        return f"{found}, {names}" if names else found
+    if match.allowed:
+        return f"{asked}: no route for this method, but for {', '.join(match.allowed)}"
+    return f"{asked}: no route"
+
+
+def _table(routes: Sequence[RouteInfo]) -> str:
+    rows = [_HEADS, *(row for route in routes for row in _rows(route))]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+
+
+def _rows(route: RouteInfo) -> Iterator[tuple[str, ...]]:
+    first = (route.method, route.pattern) if route.method else ("-", "no route left")
+    for number, member in enumerate(route.members, 1):
+        kind = "async" if member.is_async else "sync"
+        start = first if number == 1 else ("", "")
+        yield (*start, str(number), member.name, kind, _where(member))
+
+
+def _where(member: MemberInfo) -> str:
+    """Return where a member is, from here if it is below."""
+    if not member.file:
+        return "no Python code"
+    return f"{member.file.removeprefix(os.getcwd() + os.sep)}:{member.line}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
