@@ -14,6 +14,8 @@ REQUIREMENTS = HERE / "requirements.txt"
 VENV = HERE.parent / ".venv-bench"
 PYTHON = VENV / "bin" / "python"
 STAMP = VENV / "bench-stamp.json"
+PYPY_VENV = HERE.parent / ".venv-bench-pypy"
+PYPY = PYPY_VENV / "bin" / "python"
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,28 @@ def ours() -> Server:
     )
 
 
+def socketify_on_pypy() -> Server:
+    """Describe socketify on PyPy, and install it there when needed."""
+    command = (str(PYPY), "socketify_app.py", "{port}")
+    reason = install_on_pypy()
+    return Server("socketify-pypy", command, "socketify", unavailable=reason)
+
+
+def install_on_pypy() -> str | None:
+    """Install socketify for PyPy once; return why that failed."""
+    if version(str(PYPY), "socketify") != "unknown":
+        return None
+    create = ["pypy3", "-m", "venv", "--clear", str(PYPY_VENV)]
+    try:
+        done = subprocess.run(create, capture_output=True, text=True)
+    except FileNotFoundError:
+        return "no pypy3; install it with: apt install pypy3 pypy3-venv"
+    if done.returncode:
+        return f"venv: {last_line(done.stdout + done.stderr)}"
+    (requirement,) = (it for it in requirements() if it.startswith("socketify"))
+    return pip_install(requirement, PYPY)
+
+
 def ceiling(build: Path) -> Server:
     """Compile the C ceiling and describe it."""
     binary = build / "ceiling"
@@ -91,6 +115,7 @@ def all_servers(build: Path) -> dict[str, Server]:
         ours(),
         ceiling(build),
         peer("socketify", "socketify", failed, "socketify_app.py", "{port}"),
+        socketify_on_pypy(),
         uvicorn(failed),
         granian("asgi", failed),
         granian("rsgi", failed),
@@ -126,9 +151,9 @@ def requirements() -> list[str]:
     return [line for line in lines if line and not line.startswith("#")]
 
 
-def pip_install(requirement: str) -> str | None:
+def pip_install(requirement: str, python: Path = PYTHON) -> str | None:
     """Install one requirement; return the reason when that fails."""
-    command = [str(PYTHON), "-m", "pip", "install", "--quiet", requirement]
+    command = [str(python), "-m", "pip", "install", "--quiet", requirement]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode == 0:
         return None
@@ -148,7 +173,10 @@ def versions(servers: dict[str, Server]) -> dict[str, str]:
 def version(python: str, package: str) -> str:
     """Return the version of a package as installed for an interpreter."""
     code = f"import importlib.metadata as m; print(m.version({package!r}))"
-    done = subprocess.run([python, "-c", code], capture_output=True, text=True)
+    try:
+        done = subprocess.run([python, "-c", code], capture_output=True, text=True)
+    except FileNotFoundError:
+        return "unknown"
     return done.stdout.strip() or "unknown"
 
 

@@ -3,7 +3,8 @@
 import http.client
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from statistics import linear_regression
 
 import client
 import idle as idle_connections
@@ -33,8 +34,13 @@ FAST = Load("/fast", connections=62, expect=("fast",))
 SLOW = Load("/slow", connections=2, expect=("slow",))
 COROUTINE = Load("/coroutine", expect=(client.HELLO.decode(),))
 CHAIN = Load("/chain", headers=READ.headers)
+SYNC = Load("/sync", headers=READ.headers)
+SYNC_PIPELINED = Load("/sync", depth=16, headers=READ.headers)
+EMPTY = {count: Load(f"/empty/{count}") for count in (0, 1, 5, 10)}
 ECHO = Load("/echo", body="x" * 1024, expect=("x" * 1024,))
 IDLE_PEERS = ["socketify", "uvicorn", "granian-rsgi", "bjoern", "fastwsgi"]
+SYNC_PEERS = ["uvicorn", "granian-asgi", "granian-rsgi", "bjoern", "fastwsgi"]
+SYNC_PEERS += ["socketify", "socketify-pypy"]
 BUSY_PEERS = ["uvicorn", "granian-asgi", "granian-rsgi", "bjoern", "socketify"]
 
 
@@ -60,6 +66,8 @@ class Plan:
 
     servers: list[str]
     groups: list[list[Load]]
+    # Of servers that get others than those.
+    own: dict[str, list[list[Load]]] = field(default_factory=dict)
     pinned: bool = True
     busy: bool = False
     exact: int = 5000
@@ -86,13 +94,14 @@ def play_server(
     cpus = bench.server_cpus if plan.pinned else bench.all_cpus
     wrk_cpus = bench.wrk_cpus if plan.pinned else bench.all_cpus
     step = -1 if number % 2 else 1
+    groups = plan.own.get(name, plan.groups)
     try:
         with running(server, cpus, busy=plan.busy) as live:
-            for loads in plan.groups[::step]:
+            for loads in groups[::step]:
                 samples = measure(live, loads, number, bench.seconds, wrk_cpus)
                 outcome.samples += samples
                 report_progress(outcome, samples)
-            first = plan.groups[0][0]
+            first = groups[0][0]
             if number == 0 and server.counts_runs and first.path == "/":
                 check_exactly(outcome, live, plan.exact, first.depth)
     except ServerError as error:
@@ -233,6 +242,51 @@ def chain(bench: Bench) -> Outcome:
     figures = ratios(outcome.rounds("rps", OURS, CHAIN), theirs)
     text = f"requests a second / the best peer's ({best or 'none'})"
     add_claim(outcome, text, figures, Bound(">=", 1.5), peers)
+    theirs = outcome.rounds("rps", "socketify", CHAIN)
+    figures = ratios(outcome.rounds("rps", OURS, CHAIN), theirs)
+    text = "requests a second / socketify's"
+    add_claim(outcome, text, figures, Bound(">=", 3.0), ["socketify"])
+    return outcome
+
+
+def sync(bench: Bench) -> Outcome:
+    """Compare chains of three plain middlewares, and ours with a bare route."""
+    outcome = Outcome("sync", "/sync: three plain middlewares that read a header")
+    own = {
+        OURS: [[HELLO], [SYNC], [SYNC_PIPELINED]],
+        "socketify": [[SYNC], [SYNC_PIPELINED]],
+    }
+    play(bench, outcome, Plan([OURS, *SYNC_PEERS], [[SYNC]], own=own))
+    ours = outcome.rounds("cpu_us", OURS, SYNC)
+    for name in SYNC_PEERS:
+        theirs = outcome.rounds("cpu_us", name, SYNC)
+        text = f"CPU time a request / {name}'s"
+        add_claim(outcome, text, ratios(ours, theirs), Bound("<", 1.0), [name])
+    bare = outcome.rounds("cpu_us", OURS, HELLO)
+    text = "CPU time a request / that of /"
+    add_claim(outcome, text, ratios(ours, bare), Bound("<=", 1.3), [])
+    theirs = outcome.rounds("rps", "socketify", SYNC_PIPELINED)
+    figures = ratios(outcome.rounds("rps", OURS, SYNC_PIPELINED), theirs)
+    text = "pipelined: requests a second / socketify's"
+    add_claim(outcome, text, figures, Bound(">=", 4.0), ["socketify"])
+    return outcome
+
+
+def empty(bench: Bench) -> Outcome:
+    """Measure what each further middleware costs that does nothing."""
+    outcome = Outcome("empty", "/empty/N: a route behind N middlewares that do nothing")
+    play(bench, outcome, Plan([OURS], [[load] for load in EMPTY.values()]))
+    by_count = {
+        count: outcome.rounds("cpu_us", OURS, load) for count, load in EMPTY.items()
+    }
+    figures = []
+    for number in range(bench.rounds):
+        points = {count: it[number] for count, it in by_count.items() if number in it}
+        if len(points) == len(EMPTY):
+            slope, start = linear_regression(list(points), list(points.values()))
+            figures.append(100 * slope / start)
+    text = "CPU time of each, in % of a request behind none (fitted line)"
+    add_claim(outcome, text, figures, Bound("<=", 3.0), [])
     return outcome
 
 
@@ -260,5 +314,17 @@ def echo(bench: Bench) -> Outcome:
 
 SCENARIOS: dict[str, Callable[[Bench], Outcome]] = {
     scenario.__name__: scenario
-    for scenario in (pipelined, plain, read, coroutine, chain, echo, busy, slow, idle)
+    for scenario in (
+        pipelined,
+        plain,
+        read,
+        sync,
+        empty,
+        coroutine,
+        chain,
+        echo,
+        busy,
+        slow,
+        idle,
+    )
 }

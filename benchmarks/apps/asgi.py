@@ -49,6 +49,21 @@ def waited(inner):
     return outer
 
 
+def measured(inner):
+    async def outer(scope, receive, send):
+        scope["data"]["length"] = len(header(scope, b"authorization"))
+        await inner(scope, receive, send)
+
+    return outer
+
+
+@authorized
+@compared
+@measured
+async def sync(scope, receive, send):
+    await answer(send, b"Hello, World!")
+
+
 @authorized
 @compared
 @waited
@@ -70,6 +85,8 @@ async def app(scope, receive, send):
     global runs
     if scope["path"] == "/chain":
         await chain(scope, receive, send)
+    elif scope["path"] == "/sync":
+        await sync(scope, receive, send)
     elif scope["path"] == "/echo":
         await echo(receive, send)
     elif scope["path"] == "/count":

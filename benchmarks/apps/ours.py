@@ -61,6 +61,19 @@ async def wait(res, req, data):
     return data
 
 
+def measure(res, req, data):
+    data["length"] = len(req.get_header("authorization"))
+    return data
+
+
+def empty(res, req, data):
+    return True
+
+
+def hello(res, req, data=None):
+    res.end("Hello, World!")
+
+
 def end(res, req, data):
     res.end("Hello, World!")
     return data
@@ -79,6 +92,10 @@ app.get("/fast", fast)
 app.get("/slow", slow)
 app.get("/coroutine", coroutine)
 app.get("/chain", middleware(authorize, compare, wait, end))
+app.get("/sync", middleware(authorize, compare, measure, end))
+for count_of_members in (0, 1, 5, 10):
+    members = [empty] * count_of_members
+    app.get(f"/empty/{count_of_members}", hello, middlewares=members)
 app.post("/echo", echo)
 app.listen(int(sys.argv[1]), lambda config: print(f"listening on {config.port}"))
 burner.start_if_asked()

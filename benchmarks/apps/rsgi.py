@@ -33,6 +33,21 @@ def waited(inner):
     return outer
 
 
+def measured(inner):
+    async def outer(scope, protocol, data):
+        data["length"] = len(scope.headers.get("authorization"))
+        await inner(scope, protocol, data)
+
+    return outer
+
+
+@authorized
+@compared
+@measured
+async def sync(scope, protocol, data):
+    protocol.response_str(200, HEADERS, "Hello, World!")
+
+
 @authorized
 @compared
 @waited
@@ -44,6 +59,8 @@ async def app(scope, protocol):
     global runs
     if scope.path == "/chain":
         await chain(scope, protocol, None)
+    elif scope.path == "/sync":
+        await sync(scope, protocol, None)
     elif scope.path == "/count":
         protocol.response_str(200, HEADERS, str(runs))
     elif scope.path == "/turns":

@@ -38,6 +38,11 @@ async def wait(res, req, data):
     return data
 
 
+def measure(res, req, data):
+    data["length"] = len(req.get_header("authorization"))
+    return data
+
+
 def end(res, req, data):
     res.cork_end("Hello, World!")
     return data
@@ -48,6 +53,7 @@ app.get("/", home)
 app.get("/count", count)
 app.get("/turns", turns)
 app.get("/chain", middleware(authorize, compare, wait, end))
+app.get("/sync", middleware(authorize, compare, measure, end))
 app.listen(int(sys.argv[1]), lambda config: print(f"listening on {config.port}"))
 burner.start_if_asked()
 app.run()
