@@ -93,18 +93,25 @@ def handler_of(members: tuple[Member, ...], turns: "TurnSelector") -> Bare:
     behind them, and by nobody else's request.
     """
     starter = turns.starter
+    sets_variables = False  # as far as is known
 
     def handler(res: "Response", req: "Request") -> Any:
+        nonlocal sets_variables
         result = None
         if req._view is not turns and current_task() is not None:
             # A coroutine has handed the request on: its task has a context already.
             result = _run(members, res, req, None)
             return result if type(result) is CoroutineType else None
+        context = starter.context.copy() if sets_variables else starter.context
         try:
-            result = starter.context.run(_run, members, res, req, None)
+            result = context.run(_run, members, res, req, None)
         finally:
-            if type(result) is not CoroutineType:
-                starter.renew_if_changed()
+            if type(result) is CoroutineType:
+                if sets_variables:
+                    starter.adopt(context)
+            # Most contexts are empty: that is asked here, without a call.
+            elif not sets_variables and len(context) > 0:
+                sets_variables = starter.renew_if_changed()
         return result if type(result) is CoroutineType else None
 
     return handler

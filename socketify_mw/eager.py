@@ -53,8 +53,8 @@ class Carrier(asyncio.Task[None]):
 
     __slots__ = (
         "context",
-        "first_name",
         "is_idle",
+        "is_owned",
         "rest",
         "step",
         "values",
@@ -62,25 +62,39 @@ class Carrier(asyncio.Task[None]):
     )
 
     is_idle: bool
+    is_owned: bool  # something was left with it, that is for one coroutine alone
     rest: Any  # the coroutine to go on with
     waits_for: Any  # what that has yielded
     step: _Step
     context: Context
     values: tuple[Any, ...]  # of the context, as it was
-    first_name: str
 
     def done(self) -> bool:
         return self.is_idle or super().done()
 
+    def cancel(self, msg: Any | None = None) -> bool:
+        self.is_owned = True
+        return super().cancel(msg)
+
+    def set_name(self, value: object, /) -> None:
+        self.is_owned = True
+        super().set_name(value)
+
+    def add_done_callback(
+        self, fn: Callable[[Any], object], /, *, context: Context | None = None
+    ) -> None:
+        self.is_owned = True
+        super().add_done_callback(fn, context=context)
+
     def has_traces(self) -> bool:
-        """Whether the coroutine that has ended has left something with its task."""
+        """Whether the coroutine that has ended has left something with its task.
+
+        But for references, which are counted where it is known how many there are.
+        """
         return (
-            getweakrefcount(self) != 1  # of asyncio.all_tasks
-            or self._must_cancel  # type: ignore[attr-defined]
-            or self.cancelling() > 0
-            or bool(self._callbacks)
-            or self.get_name() != self.first_name
-            or self.has_set()
+            self.is_owned
+            or getweakrefcount(self) != 1  # of asyncio.all_tasks
+            or (len(self.context) > 0 and self.has_set())
         )
 
     def has_set(self) -> bool:
@@ -107,10 +121,10 @@ class Starter:
         self._references_first = self.references_later = 0
         if _has_counts:
             # It measures in its first step, which stays in the queue.
-            loop._ready.append(self._new(()).step)  # type: ignore[attr-defined]
-        self._carrier = carrier = self._new()
-        self.context = carrier.context
+            loop._ready.append(self._new(copy_context(), ()).step)  # type: ignore[attr-defined]
+        self._begin(self._new(copy_context()))
         if _has_counts:
+            carrier = self._carrier
             self._references_first = _count_references(carrier)
 
     def start(self, coroutine: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any] | None":
@@ -158,36 +172,42 @@ class Starter:
     def renew(self) -> None:
         """Begin with the context that is the current one now."""
         self.idle.clear()
-        self._carrier = carrier = self._new()
-        self.context = carrier.context
+        self._begin(self._new(copy_context()))
 
-    def renew_if_changed(self) -> None:
+    def renew_if_changed(self) -> bool:
         """Have a fresh context if something was set in the one that there is."""
-        if self._carrier.has_set():
-            self._carrier = carrier = self._take()
-            self.context = carrier.context
+        has_set = self._carrier.has_set()
+        if has_set:
+            self._begin(self._new(copy_context()))
+        return has_set
+
+    def adopt(self, context: Context) -> None:
+        """Start the next coroutine, and no other, in this context."""
+        self.idle.append(self._carrier)
+        carrier = self._new(context)
+        carrier.is_owned = True
+        self._begin(carrier)
 
     def _next(self) -> None:
         """Have another carrier, for the one that there is goes its own way."""
         self._carrier._log_destroy_pending = True  # type: ignore[attr-defined]
-        self._carrier = carrier = self._take()
+        self._begin(self.idle.pop() if self.idle else self._new(copy_context()))
+
+    def _begin(self, carrier: Carrier) -> None:
+        self._carrier = carrier
         self.context = carrier.context
 
-    def _take(self) -> Carrier:
-        return self.idle.pop() if self.idle else self._new()
-
-    def _new(self, first: Any = None) -> Carrier:
+    def _new(self, context: Context, first: Any = None) -> Carrier:
         """Make a carrier, whose first step is kept back.
 
         first: something to run, for a carrier that is to measure.
         """
-        context = copy_context()
         run = _carry(self, first is not None)
         run.send(None)
         carrier = Carrier(run, loop=self.loop, context=context)
         carrier.context = context
         carrier.values = tuple(context.values()) if context else ()
-        carrier.first_name = carrier.get_name()
+        carrier.is_owned = False
         carrier.rest = first
         carrier.waits_for = None
         carrier.step = step = _Step()
@@ -227,62 +247,53 @@ def _take_step_of(carrier: Carrier, loop: "Loop") -> Callable[[], object]:
     return callback
 
 
-@coroutine
-def _pause() -> Generator[None, Any, Any]:
-    return (yield)
-
-
 async def _carry(starter: Starter, measures: bool) -> None:
-    carrier: Carrier = await _pause()
+    carrier: Carrier = await _introduced()
     is_parked = True
     while is_parked:
-        error: BaseException | None = None
         try:
-            await _pause()
-        except GeneratorExit:  # the loop is gone
-            raise
-        except BaseException as early:  # it was cancelled in its first segment
-            error = early
-        rest, carrier.rest = carrier.rest, None
-        waits_for, carrier.waits_for = carrier.waits_for, None
-        if error is not None and waits_for is not None and waits_for.cancel():
-            error = None  # it comes from there, as in any task
-        if rest is None and error is None:
-            return
-        run = _go_on(rest, waits_for, error)
-        rest = waits_for = error = None
-        try:
-            await run
+            await _run_rest(carrier)
         except BaseException:
             # The task keeps it, and its traceback has this frame.
             del carrier
             raise
-        del run
         references = _count_references(carrier)
         if measures:
             starter.references_later = references
             measures = False
         is_parked = (
             references == starter.references_later
-            and len(starter.idle) < _MOST_IDLE
             and not carrier.has_traces()
+            and len(starter.idle) < _MOST_IDLE
         )
         if is_parked:
             starter.loop.parking = carrier
 
 
 @coroutine
-def _go_on(
-    rest: Any, waits_for: Any, error: BaseException | None
-) -> Generator[Any, Any, None]:
-    """Await what a coroutine's first segment has yielded, and then the coroutine.
+def _introduced() -> Generator[None, Carrier, Carrier]:
+    return (yield)
 
-    rest: None when that segment was its last.
-    """
+
+@coroutine
+def _run_rest(carrier: Carrier) -> Generator[Any, Any, None]:
+    """Wait for a coroutine, and for what its first segment has yielded, and run it."""
+    error: BaseException | None = None
+    try:
+        yield
+    except GeneratorExit:  # the loop is gone
+        raise
+    except BaseException as early:  # it was cancelled in its first segment
+        error = early
+    rest, carrier.rest = carrier.rest, None
+    waits_for, carrier.waits_for = carrier.waits_for, None
+    del carrier  # see _carry
+    if error is not None and waits_for is not None and waits_for.cancel():
+        error = None  # it comes from there, as in any task
     while waits_for is not None or error is not None:
         if error is not None:
             try:
-                if rest is None:
+                if rest is None:  # that segment was its last
                     raise error
                 waits_for = rest.throw(error)
             except StopIteration:
@@ -298,5 +309,6 @@ def _go_on(
             error = late
             waits_for = None
     waits_for = None
-    # That sends it None, as the task has done.
-    yield from rest
+    if rest is not None:
+        # That sends it None, as the task has done.
+        yield from rest

@@ -150,7 +150,9 @@ class Request:
 
         Returns the request itself. A second call does nothing.
         """
-        view = self._live()
+        view = self._view
+        if view.turn != self._turn:
+            raise _expired()
         if type(view) is not _Preserved:
             base = self._base
             words = view.words[base : base + W_COUNT]

@@ -1175,3 +1175,45 @@ def test_the_documented_program_answers_members_alone(members_only, method, path
             answer = client.request(method, path, headers=headers)
             assert (answer.status, answer.text) == (403, "members only")
         assert client.get("/open").text == "open"
+
+
+# ---- context variables, request after request ----
+
+number = contextvars.ContextVar("number", default=0)
+
+
+def note_and_set(res, req, data):
+    found = [number.get()]
+    number.set(int(req.get_query("n")))
+    return found
+
+
+async def read_after_a_wait(res, req, data):
+    await asyncio.sleep(0)
+    return [*data, number.get()]
+
+
+def read_now(res, req, data):
+    return [*data, number.get()]
+
+
+@pytest.mark.parametrize("readers", [(read_now,), (read_after_a_wait, read_now)])
+def test_what_one_request_sets_no_other_one_sees(serve, readers):
+    """The first one teaches its route that it sets variables."""
+    chain = middleware(note_and_set, *readers, tell)
+    server = serve(
+        lambda app: app.get("/set", chain).get("/", middleware(read_only, tell))
+    )
+    client = server.client()
+    for n in range(1, 6):
+        expected = {"data": [0, *[n] * len(readers)]}
+        assert json.loads(client.ask(f"/set?n={n}").body) == expected
+        assert json.loads(client.ask("/").body) == {"data": [0]}
+    client.send(get("/set?n=7") * 20 + get("/"))
+    for _ in range(20):
+        assert json.loads(client.read().body)["data"][0] == 0
+    assert json.loads(client.read().body) == {"data": [0]}
+
+
+def read_only(res, req, data):
+    return [number.get()]
