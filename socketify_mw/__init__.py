@@ -11,6 +11,7 @@ from .errors import (
     RouteError,
     SocketifyError,
 )
+from .layer import Middleware
 from .limits import Limits
 from .listen import ListenConfig
 from .listing import Match, MemberInfo, RouteInfo
@@ -33,6 +34,7 @@ __all__ = [
     "Loop",
     "Match",
     "MemberInfo",
+    "Middleware",
     "MiddlewareRouter",
     "NativeError",
     "Request",

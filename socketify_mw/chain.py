@@ -8,12 +8,14 @@ a call returns something to await, not how it was defined.
 
 from asyncio import current_task
 from collections.abc import Callable, Sequence
-from inspect import isawaitable
-from types import CoroutineType, GeneratorType
+from inspect import isclass
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
+from . import onion
 from .errors import RouteError
-from .functions import name_of, place_of, takes
+from .functions import PLAIN, is_awaitable, name_of, place_of, takes
+from .layer import Layer, layer_of
 from .response import _DONE
 
 if TYPE_CHECKING:
@@ -23,10 +25,6 @@ if TYPE_CHECKING:
 
 Member = Callable[["Response", "Request", Any], Any]
 Bare = Callable[["Response", "Request"], object]
-
-# Types of values that cannot be awaited: most programs return few.
-_PLAIN: set[type] = {type(None), bool, int, str, bytes, dict, list, tuple}
-_MOST_PLAIN = 1000
 
 
 class Chain:
@@ -39,7 +37,7 @@ class Chain:
 
     def __call__(self, res: "Response", req: "Request", data: Any = None) -> Any:
         """Run the members; return the last value, or something to await for it."""
-        return _run(self.members, res, req, data)
+        return runner_of(self.members)(self.members, res, req, data)
 
     def __repr__(self) -> str:
         return f"middleware({', '.join(map(name_of, self.members))})"
@@ -59,10 +57,14 @@ def middleware(*functions: Callable[..., Any]) -> Chain:
 
 def flat(functions: Sequence[Callable[..., Any]], where: object) -> tuple[Member, ...]:
     """Return the members of chains in place of the chains, all of them checked."""
-    members: list[Member] = []
+    members: list[Any] = []
     for function in functions:
         if isinstance(function, Chain):
             members += function.members
+        elif isinstance(function, Layer):
+            members.append(function)
+        elif isclass(function):
+            members.append(layer_of(function, where))
         else:
             if not callable(function):
                 raise RouteError(f"{where}: {function!r} is not callable")
@@ -86,6 +88,13 @@ def bare_member(function: Bare) -> Member:
     return member
 
 
+def runner_of(members: tuple[Any, ...]) -> Callable[..., Any]:
+    """Return what runs members: classes among them need more."""
+    if any(isinstance(it, Layer) for it in members):
+        return onion.runner_of(members)
+    return _run
+
+
 def handler_of(members: tuple[Member, ...], turns: "TurnSelector") -> Bare:
     """Return what runs a route's members for a request.
 
@@ -93,6 +102,7 @@ def handler_of(members: tuple[Member, ...], turns: "TurnSelector") -> Bare:
     behind them, and by nobody else's request.
     """
     starter = turns.starter
+    run = runner_of(members)
     sets_variables = False  # as far as is known
 
     def handler(res: "Response", req: "Request") -> Any:
@@ -100,11 +110,11 @@ def handler_of(members: tuple[Member, ...], turns: "TurnSelector") -> Bare:
         result = None
         if req._view is not turns and current_task() is not None:
             # A coroutine has handed the request on: its task has a context already.
-            result = _run(members, res, req, None)
+            result = run(members, res, req, None)
             return result if type(result) is CoroutineType else None
         context = starter.context.copy() if sets_variables else starter.context
         try:
-            result = context.run(_run, members, res, req, None)
+            result = context.run(run, members, res, req, None)
         finally:
             if type(result) is CoroutineType:
                 if sets_variables:
@@ -124,7 +134,7 @@ def _run(
     for count, member in enumerate(members, 1):
         data = member(res, req, data)
         kind = type(data)
-        if kind is CoroutineType or kind not in _PLAIN and _is_awaitable(data):
+        if kind is CoroutineType or kind not in PLAIN and is_awaitable(data):
             return _go_on(members, count, data, res, req)
         if not data:
             break
@@ -146,18 +156,8 @@ async def _go_on(
         data = members[count](res, req, data)
         count += 1
         kind = type(data)
-        if kind is CoroutineType or kind not in _PLAIN and _is_awaitable(data):
+        if kind is CoroutineType or kind not in PLAIN and is_awaitable(data):
             data = await data
     if res._head is not _DONE:
         req._last = members[count - 1]
     return data
-
-
-def _is_awaitable(data: object) -> bool:
-    """Whether something can be awaited; if not, its type is remembered."""
-    if isawaitable(data):
-        return True
-    kind = type(data)
-    if len(_PLAIN) < _MOST_PLAIN and kind is not GeneratorType:
-        _PLAIN.add(kind)
-    return False

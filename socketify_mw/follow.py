@@ -11,7 +11,7 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from .request import Request
-from .response import _DONE, _GONE, Response
+from .response import _DONE, _ENDED, _GONE, Response
 
 if TYPE_CHECKING:
     from .turns import TurnSelector
@@ -40,7 +40,7 @@ def follow(
     if response._head is None:
         response._suspend(request, task)
         return False
-    if response.has_responded():
+    if response._head in _ENDED:
         return False
     claim = response._claim()
     if claim is not None:
@@ -82,7 +82,7 @@ def leave_open(response: Response, request: Request) -> None:
     claim.request = request
     request._response = response
     response._outbox.read(claim)
-    if not response.has_responded():
+    if response._head not in _ENDED:
         # Who answers later may read it, and so may the error handler.
         request.preserve()
         response._outbox.hold(response._exchange)

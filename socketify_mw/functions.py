@@ -4,7 +4,22 @@ import inspect
 from collections.abc import Callable
 from functools import partial
 from inspect import Parameter
+from types import GeneratorType
 from typing import Any
+
+# Types of values that cannot be awaited: most programs return few.
+PLAIN: set[type] = {type(None), bool, int, str, bytes, dict, list, tuple}
+_MOST_PLAIN = 1000
+
+
+def is_awaitable(data: object) -> bool:
+    """Whether something can be awaited; if not, its type is remembered in PLAIN."""
+    if inspect.isawaitable(data):
+        return True
+    kind = type(data)
+    if len(PLAIN) < _MOST_PLAIN and kind is not GeneratorType:
+        PLAIN.add(kind)
+    return False
 
 
 def takes(function: Callable[..., Any], count: int) -> bool:

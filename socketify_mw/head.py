@@ -66,6 +66,8 @@ class Head:
         own (RFC 9110 5.5).
         """
         lines = self.lines
+        if not lines and self.reason is None:
+            return b""
         if self.reason is not None:
             self.flags |= OUT_REASON
             lines = [self.reason + b"\r\n", *lines]

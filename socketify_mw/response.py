@@ -27,6 +27,7 @@ from ._binding import (
     SLOT_MASK,
 )
 from .claim import AbortedHandler, Claim, DataHandler, WritableHandler
+from .draft import Draft
 from .errors import ClientGone
 from .functions import name_of, place_of
 from .head import CommitHook, Head, cookie_line
@@ -134,6 +135,10 @@ class Response:
             self._head is _LATER and not end_connection and self._finish_plain(message)
         ):
             return self
+        elif type(self._head) is Draft:
+            self._check_thread()
+            self._head.make(self, message, end_connection)
+            return self
         return self._finish(message, end_connection)
 
     # Every turn is corked: there is nothing to do for it.
@@ -212,6 +217,9 @@ class Response:
                 self._put(_pack(self._exchange, 0, 0, 0, len(data)), data)
             return self
         head = self._open_head()
+        if type(head) is Draft:
+            head.write(self, message)
+            return self
         data = self._encode(head, message)
         self._run_hooks(head, None)
         self._claim()
@@ -269,6 +277,14 @@ class Response:
                     f"{claim.offset}"
                 )
             head = self._open_head()
+            if type(head) is Draft:
+                head.finish(self, head)
+                head = self._open_head()
+                if type(head) is Draft:
+                    raise RuntimeError(
+                        "try_end cannot wait for an `after` that is a coroutine "
+                        "function: use write, or end"
+                    )
             self._run_hooks(head, None)
             if end_connection:
                 head.flags |= OUT_CLOSE
@@ -494,7 +510,8 @@ class Response:
 
     def has_responded(self) -> bool:
         """Return whether the answer was ended."""
-        return self._head in _ENDED
+        head = self._head
+        return head in _ENDED or (type(head) is Draft and head.is_made)
 
     def close(self) -> Self:
         """Close the connection at once, whatever was said so far.
@@ -502,7 +519,10 @@ class Response:
         An answer that was ended goes out before; if the client has sent its next
         request already, the connection stays: `end(..., end_connection=True)` is sure.
         """
-        if self._head is not _GONE:
+        head = self._head
+        if type(head) is Draft and head.is_made:
+            head.flags |= OUT_CLOSE
+        elif head is not _GONE:
             self._outbox.close_connection(self._exchange)
             if self._head not in _ENDED:
                 self._head = _GONE
@@ -603,6 +623,8 @@ class Response:
         body = self.app._json.dumps(message)
         if not head.has_type:
             head.lines.append(_JSON)
+            if type(head) is Draft:
+                head.json_line = _JSON
         return body.encode() if isinstance(body, str) else bytes(body)
 
     def _commit(self, head: Head, body: bytes) -> None:
@@ -663,6 +685,11 @@ class Response:
         if head is _OPEN:  # too late for that: the client is to see that it is cut off
             self.close()
             return
+        if type(head) is Draft:
+            if not head.is_made and head.parts is None:
+                head.clear()
+                self.write_status(500).end("Internal Server Error")
+            return
         fresh = self._head = Head()
         if head is not None and head is not _LATER:
             fresh.hooks = head.hooks
@@ -690,7 +717,7 @@ class Response:
     def _is_left(self) -> bool:
         """Whether there is no answer, and nobody left to give it."""
         claim = self._find_claim()
-        if self._head in (_DONE, _FAILED, _GONE):
+        if self._head in (_DONE, _FAILED, _GONE) or self.has_responded():
             return False
         return claim is None or not claim.can_answer
 

@@ -1,0 +1,78 @@
+"""Layer: a middleware class in a chain, checked when its route is registered."""
+
+import inspect
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from .errors import RouteError
+from .functions import name_of, place_of, takes
+
+if TYPE_CHECKING:
+    from .request import Request
+    from .response import Response
+
+ValuesOf = Callable[["Request"], tuple[Any, ...]]
+
+
+class Middleware:
+    """A base for middleware classes: both methods go on.
+
+    `before` runs on the way to the handler, `after` when the answer is made, in the
+    reverse order; it may still change status, fields and cookies. Either may be a
+    coroutine function. To go on means to return the request. One object serves both
+    calls of a request. A class need not inherit from this one.
+    """
+
+    def before(self, request: "Request", response: "Response", *values: Any) -> Any:
+        """Return the request to go on; else the chain ends, with what was returned."""
+        return request
+
+    def after(self, request: "Request", response: "Response", *values: Any) -> Any:
+        """Return the request to go on; else no other `after` runs."""
+        return request
+
+
+class Layer:
+    """A middleware class, with the values that its methods get."""
+
+    __slots__ = ("cls", "has_after", "values", "values_of")
+
+    def __init__(
+        self,
+        cls: type[Any],
+        values: tuple[Any, ...] = (),
+        values_of: ValuesOf | None = None,
+    ) -> None:
+        self.cls = cls
+        self.has_after = cls.after is not Middleware.after
+        self.values = values
+        self.values_of = values_of  # where they depend on the request
+
+
+def layer_of(cls: type[Any], where: object) -> Layer:
+    """Return a class as a member of a chain, or raise RouteError."""
+    for phase in ("before", "after"):
+        method = inspect.getattr_static(cls, phase, None)
+        if method is None or not callable(getattr(cls, phase)):
+            raise RouteError(
+                f"{where}: the class {cls.__qualname__} has no method {phase!r}: a "
+                "middleware class has `before(self, request, response)` and `after`, "
+                "or inherits them from socketify_mw.Middleware"
+            )
+        if not takes(getattr(cls, phase), 3 if _is_plain(method) else 2):
+            function = getattr(cls, phase)
+            raise RouteError(
+                f"{where}: {name_of(function)} ({place_of(function)}) cannot be called "
+                "with (request, response)"
+            )
+    if not takes(cls, 0):
+        raise RouteError(
+            f"{where}: {cls.__qualname__}() needs arguments, but each request makes "
+            "one without any"
+        )
+    return Layer(cls)
+
+
+def _is_plain(method: object) -> bool:
+    """Whether a class's attribute is a method that gets the object first."""
+    return not isinstance(method, (staticmethod, classmethod))
