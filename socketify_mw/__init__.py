@@ -20,6 +20,7 @@ from .options import AppListenOptions, AppOptions
 from .request import Request
 from .response import Response
 from .router import MiddlewareRouter, Router
+from .routes import Delete, Get, Options, Patch, Post, Put, Redirect, Route, RouteGroup
 
 __all__ = [
     "SWITCH_INTERVAL",
@@ -29,6 +30,8 @@ __all__ = [
     "BareLoop",
     "ClientGone",
     "ConfigError",
+    "Delete",
+    "Get",
     "Limits",
     "ListenConfig",
     "Loop",
@@ -37,10 +40,17 @@ __all__ = [
     "Middleware",
     "MiddlewareRouter",
     "NativeError",
+    "Options",
+    "Patch",
+    "Post",
+    "Put",
+    "Redirect",
     "Request",
     "RequestExpired",
     "Response",
+    "Route",
     "RouteError",
+    "RouteGroup",
     "RouteInfo",
     "Router",
     "SocketifyError",

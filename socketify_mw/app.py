@@ -17,6 +17,7 @@ from .claim import Claim
 from .errors import ClientGone, ConfigError, NativeError, RouteError
 from .extension import Extension
 from .follow import leave_open
+from .kernel import install, url_of
 from .limits import Limits
 from .listen import ListenConfig, listen_at_path, listen_at_port
 from .listing import Match, RouteInfo, find, info_of
@@ -115,6 +116,8 @@ class App(Verbs):
         self._handlers: dict[int, asyncio.Task[Any]] = {}  # by exchange
         self._wrappers: list[Wrapper] = []
         self._used: list[Member] = []  # in front of every route
+        self._bindings: dict[Any, Callable[[], Any]] = {}  # by type; see `bind`
+        self._patterns: dict[str, str] = {}  # of routes that have a name
         self._extensions = Extension(), Extension()
         self._miss_route = Route(self, "ANY", "*", answer_miss)
         self._compose(self._miss_route)
@@ -161,6 +164,38 @@ class App(Verbs):
         self._used += flat(functions, "use()")
         self._compose_all()
         return self
+
+    def kernel(
+        self,
+        kernel: Any,
+        routes: Any = (),
+        controllers: Any = None,
+        *,
+        group: str = "web",
+    ) -> Self:
+        """Take a kernel's middleware classes, and routes that call controllers.
+
+        kernel: a class with `http_middleware`, a list that runs for every request,
+            and `route_middleware`, a dict of the names that routes use; or where it
+            is, as "Kernel:Kernel".
+        routes: a list of `Route`s, or the name of a module that has one as `routes`.
+        controllers: where classes such as "FeedController" are: a module, its name,
+            a class, or a list of those.
+        group: what runs in front of each of these routes' own, if the kernel has it.
+
+        Raises RouteError that tells all that is wrong with any of them.
+        """
+        install(self, kernel, routes, controllers, group)
+        return self
+
+    def bind(self, kind: Any, factory: Callable[[], Any]) -> Self:
+        """Give `factory()` to controllers for parameters annotated with `kind`."""
+        self._bindings[kind] = _called(factory, "bind")
+        return self
+
+    def url(self, name: str, **parameters: object) -> str:
+        """Return the URL of the route that has a name; see `Route.name`."""
+        return url_of(name, self._patterns, parameters)
 
     def not_found(self, handler: Handler) -> Handler:
         """Call `handler` for requests that no route matches; a decorator."""

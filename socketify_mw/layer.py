@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from .request import Request
     from .response import Response
 
-ValuesOf = Callable[["Request"], tuple[Any, ...]]
+# None: what the URL has cannot be meant, and the answer is 404.
+ValuesOf = Callable[["Request"], tuple[Any, ...] | None]
 
 
 class Middleware:
@@ -35,7 +36,7 @@ class Middleware:
 class Layer:
     """A middleware class, with the values that its methods get."""
 
-    __slots__ = ("cls", "has_after", "values", "values_of")
+    __slots__ = ("cls", "has_after", "spec", "values", "values_of")
 
     def __init__(
         self,
@@ -47,10 +48,14 @@ class Layer:
         self.has_after = cls.after is not Middleware.after
         self.values = values
         self.values_of = values_of  # where they depend on the request
+        self.spec = cls.__qualname__  # for people
 
 
-def layer_of(cls: type[Any], where: object) -> Layer:
-    """Return a class as a member of a chain, or raise RouteError."""
+def layer_of(cls: type[Any], where: object, count: int = 0) -> Layer:
+    """Return a class as a member of a chain, or raise RouteError.
+
+    count: of the values that its methods get beside request and response.
+    """
     for phase in ("before", "after"):
         method = inspect.getattr_static(cls, phase, None)
         if method is None or not callable(getattr(cls, phase)):
@@ -59,11 +64,12 @@ def layer_of(cls: type[Any], where: object) -> Layer:
                 "middleware class has `before(self, request, response)` and `after`, "
                 "or inherits them from socketify_mw.Middleware"
             )
-        if not takes(getattr(cls, phase), 3 if _is_plain(method) else 2):
-            function = getattr(cls, phase)
+        function = getattr(cls, phase)
+        if not takes(function, count + (3 if _is_plain(method) else 2)):
+            values = f" and {count} parameters" if count else ""
             raise RouteError(
                 f"{where}: {name_of(function)} ({place_of(function)}) cannot be called "
-                "with (request, response)"
+                f"with (request, response){values}"
             )
     if not takes(cls, 0):
         raise RouteError(

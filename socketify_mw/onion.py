@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from .answer import answer_with, is_answer
 from .draft import Draft
 from .functions import PLAIN, is_awaitable, name_of, place_of
 from .layer import Layer
@@ -72,7 +73,14 @@ def _enter(
     step: Any = None
     for step in steps:
         if type(step) is Layer:
-            values = step.values if step.values_of is None else step.values_of(req)
+            values = step.values
+            if step.values_of is not None:
+                found = step.values_of(req)
+                if found is None:
+                    data = None
+                    answer_with(res, ("Not Found", 404))
+                    break
+                values = found
             middleware = step.cls()
             result = middleware.before(req, res, *values)
             if result is req:
@@ -81,7 +89,7 @@ def _enter(
                 result = yield result
             if result is not req:
                 data = None
-                if _is_answer(result, res):
+                if is_answer(result):
                     answer_with(res, result)
                 break
             if entered is not None and step.has_after:
@@ -210,7 +218,7 @@ def _end_phase(draft: Draft, res: Response, middleware: Any, result: object) -> 
             name_of(after),
             place_of(after),
         )
-    elif _is_answer(result, res) and draft.parts is None:
+    elif is_answer(result) and draft.parts is None:
         draft.forget()
         answer_with(res, result)
 
@@ -245,23 +253,3 @@ def _send_parts(draft: Draft, res: Response) -> None:
 def _let_go(draft: Draft, res: Response) -> None:
     if res._head is draft:
         res._head = draft.plain()
-
-
-# ---- answers that are returned ----
-
-
-def _is_answer(result: object, res: Response) -> bool:
-    """Whether something that was returned is an answer, and not made already."""
-    if result is res or isinstance(result, Response):
-        return False
-    return isinstance(result, (str, bytes, dict, list, tuple))
-
-
-def answer_with(res: Response, result: Any) -> None:
-    """Send what was returned: str, bytes, dict, list, or a body with its status."""
-    if isinstance(result, tuple):
-        if len(result) != 2:
-            raise TypeError(f"{result!r} is not a pair of body and status")
-        result, status = result
-        res.write_status(status)
-    res.end(result)

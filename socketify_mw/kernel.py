@@ -1,0 +1,169 @@
+"""Kernel: middleware classes by name, and the routes that call for them.
+
+All of it is read, checked and flattened when it is given to the app: a request finds
+chains as any other route has.
+"""
+
+import importlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from .alias import Aliases, nearest, parse
+from .chain import flat as flat_members
+from .chain import middleware
+from .controllers import Controllers
+from .errors import RouteError
+from .layer import Layer
+from .routes import Route, build_url, flat
+
+if TYPE_CHECKING:
+    from .app import App
+
+
+def install(app: "App", kernel: Any, routes: Any, controllers: Any, group: str) -> None:
+    """Give an app the middleware of a kernel, and routes; see `App.kernel`."""
+    kernel = _load(kernel)
+    aliases = Aliases(_targets_of(kernel))
+    problems: list[str] = []
+    http: list[Any] = []
+    for spec in getattr(kernel, "http_middleware", ()):
+        try:
+            http += aliases.members_of(spec, (), f"{_name(kernel)}.http_middleware")
+        except RouteError as error:
+            problems.append(str(error))
+    before = [_identity(it) for it in http]
+    found = _routes_of(routes)
+    plans: list[tuple[Route, str, list[Any], Any]] = []
+    finder = Controllers(app, controllers)
+    names: dict[str, Route] = {}
+    for route in found:
+        if route.own_name:
+            other = names.setdefault(route.own_name, route)
+            if other is not route or route.own_name in app._patterns:
+                problems.append(
+                    f"{route}: {other} has the name {route.own_name!r}, too"
+                )
+        for pattern in route.patterns():
+            plan = _plan(route, pattern, aliases, finder, group, before, problems)
+            if plan is not None:
+                plans.append((route, pattern, *plan))
+    _raise(problems)
+    app.use(*http)
+    for route, pattern, middlewares, handler in plans:
+        for method in route.methods:
+            try:
+                getattr(app, method)(pattern, handler, middlewares=middlewares)
+            except RouteError as error:
+                problems.append(f"{route}: {error}")
+    _raise(problems)
+    app._patterns.update({it.own_name: it.url for it in found if it.own_name})
+
+
+def url_of(name: str, urls: Mapping[str, str], parameters: dict[str, object]) -> str:
+    """Return the URL of a route by its name."""
+    if name not in urls:
+        raise RouteError(f"no route has the name {name!r}{nearest(name, urls)}")
+    return build_url(urls[name], parameters)
+
+
+def _plan(
+    route: Route,
+    pattern: str,
+    aliases: Aliases,
+    finder: Controllers,
+    group: str,
+    before: list[Any],
+    problems: list[str],
+) -> tuple[list[Any], Any] | None:
+    """Return middlewares and controller of a route, or note what is wrong.
+
+    before: identities of what runs in any case.
+    """
+    where = str(route)
+    parameters = [it[1:] for it in pattern.split("/") if it.startswith(":")]
+    count = len(problems)
+    specs = [*route.prepended, *_group(aliases, group), *route.middlewares]
+    members: list[Any] = []
+    seen = {*before, *_excluded(route, aliases, parameters, problems)}
+    for spec in specs:
+        try:
+            found = aliases.members_of(spec, parameters, where)
+            flat_members(found, where)
+        except RouteError as error:
+            problems.append(str(error))
+            continue
+        for member in found:
+            if _identity(member) not in seen and _kind(member) not in seen:
+                seen.add(_identity(member))
+                members.append(member)
+    try:
+        handler = finder.member_of(route.controller, parameters, where)
+    except RouteError as error:
+        problems.append(str(error))
+    else:
+        handler = middleware(handler)
+    return (members, handler) if len(problems) == count else None
+
+
+def _group(aliases: Aliases, group: str) -> list[str]:
+    return [group] if group and aliases.has(group) else []
+
+
+def _excluded(
+    route: Route, aliases: Aliases, parameters: list[str], problems: list[str]
+) -> list[Any]:
+    """Return the members that a route leaves out, whatever their parameters are."""
+    found = []
+    for spec in route.excluded:
+        name = parse(spec)[0] if isinstance(spec, str) else spec
+        try:
+            members = aliases.members_of(name, parameters, str(route))
+        except RouteError as error:
+            problems.append(str(error))
+            continue
+        found += [_kind(it) for it in members]
+    return found
+
+
+def _identity(member: Any) -> Any:
+    """Return what tells whether a member is in a chain already."""
+    return (member.cls, member.spec) if isinstance(member, Layer) else member
+
+
+def _kind(member: Any) -> Any:
+    return member.cls if isinstance(member, Layer) else member
+
+
+def _targets_of(kernel: Any) -> Mapping[str, Any]:
+    targets = getattr(kernel, "route_middleware", {})
+    if not isinstance(targets, Mapping):
+        raise RouteError(
+            f"{_name(kernel)}.route_middleware is no dict of names, but {targets!r}"
+        )
+    return targets
+
+
+def _load(kernel: Any) -> Any:
+    if not isinstance(kernel, str):
+        return kernel
+    module_name, _, attribute = kernel.partition(":")
+    return getattr(importlib.import_module(module_name), attribute or "Kernel")
+
+
+def _name(kernel: Any) -> str:
+    return getattr(kernel, "__qualname__", None) or type(kernel).__qualname__
+
+
+def _routes_of(routes: Any) -> list[Route]:
+    if isinstance(routes, str):
+        module = importlib.import_module(routes)
+        routes = getattr(module, "routes", None) or getattr(module, "ROUTES", ())
+    return flat(routes)
+
+
+def _raise(problems: list[str]) -> None:
+    if len(problems) == 1:
+        raise RouteError(problems[0])
+    if problems:
+        lines = "\n".join(f"- {it}" for it in problems)
+        raise RouteError(f"{len(problems)} things are wrong:\n{lines}")

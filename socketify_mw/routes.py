@@ -1,0 +1,252 @@
+"""Routes: how a program with a kernel lists them.
+
+Example::
+
+    routes = [
+        Route.get("/dashboard/@user_id", "DashboardController@show")
+        .name("dashboard")
+        .middleware("auth", "permission:@user_id"),
+        Get("/feeds", "FeedController").middleware("throttle:2,100"),
+        Route.group([...], prefix="/admin", middleware=["auth"], name="admin."),
+    ]
+"""
+
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from copy import copy
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import quote
+
+if TYPE_CHECKING:
+    from .request import Request
+    from .response import Response
+
+_METHODS = ("get", "post", "put", "patch", "delete", "options", "head", "any")
+
+# `@name` and `?name`, which may be left out, each a whole segment.
+_PARAMETER = re.compile(r"([@?])([A-Za-z_][A-Za-z0-9_]*)")
+
+
+class Route:
+    """A route to a controller. Its methods return it, so that calls can be chained.
+
+    URLs have parameters as `@name`; `?name` at the end may be left out. `controller`
+    is "Name@method", "Name" for one that is called itself, a class, or a function.
+    """
+
+    def __init__(self, methods: Sequence[str], url: str, controller: Any) -> None:
+        self.methods = tuple(method.lower() for method in methods)
+        self.url = url if url.startswith("/") else f"/{url}"
+        self.controller = controller
+        self.own_name = ""
+        self.middlewares: list[Any] = []
+        self.prepended: list[Any] = []
+        self.excluded: list[Any] = []
+        self.place = _caller()
+
+    # ---- what is said about it ----
+
+    def name(self, name: str) -> Self:
+        """Give it a name, by which `App.url` finds it."""
+        self.own_name = name
+        return self
+
+    def middleware(self, *specs: Any) -> Self:
+        """Run middleware in front of the controller: names, or classes themselves."""
+        self.middlewares += specs
+        return self
+
+    def prepend_middleware(self, *specs: Any) -> Self:
+        """Run middleware in front of all others of this route."""
+        self.prepended[:0] = specs
+        return self
+
+    def exclude_middleware(self, *specs: Any) -> Self:
+        """Leave middleware out that a group would run."""
+        self.excluded += specs
+        return self
+
+    # ---- what makes them ----
+
+    @classmethod
+    def get(cls, url: str, controller: Any) -> "Route":
+        """Return a route for GET, and HEAD."""
+        return cls(["get"], url, controller)
+
+    @classmethod
+    def post(cls, url: str, controller: Any) -> "Route":
+        """Return a route for POST."""
+        return cls(["post"], url, controller)
+
+    @classmethod
+    def put(cls, url: str, controller: Any) -> "Route":
+        """Return a route for PUT."""
+        return cls(["put"], url, controller)
+
+    @classmethod
+    def patch(cls, url: str, controller: Any) -> "Route":
+        """Return a route for PATCH."""
+        return cls(["patch"], url, controller)
+
+    @classmethod
+    def delete(cls, url: str, controller: Any) -> "Route":
+        """Return a route for DELETE."""
+        return cls(["delete"], url, controller)
+
+    @classmethod
+    def options(cls, url: str, controller: Any) -> "Route":
+        """Return a route for OPTIONS."""
+        return cls(["options"], url, controller)
+
+    @classmethod
+    def any(cls, url: str, controller: Any) -> "Route":
+        """Return a route for every method without a route of its own."""
+        return cls(["any"], url, controller)
+
+    @classmethod
+    def match(cls, methods: Sequence[str], url: str, controller: Any) -> "Route":
+        """Return a route for several methods."""
+        return cls(methods, url, controller)
+
+    @classmethod
+    def redirect(cls, url: str, to: str, status: int = 302) -> "Route":
+        """Return a route that sends clients to another address."""
+
+        def redirect(request: "Request", response: "Response") -> "Response":
+            return response.redirect(to, status)
+
+        return cls(["get"], url, redirect)
+
+    @classmethod
+    def permanent_redirect(cls, url: str, to: str) -> "Route":
+        """Return a route that tells clients to go elsewhere from now on (301)."""
+        return cls.redirect(url, to, 301)
+
+    @classmethod
+    def view(
+        cls, url: str, template: str, data: dict[str, Any] | None = None
+    ) -> "Route":
+        """Return a route that renders a template; see `App.template`."""
+
+        def view(request: "Request", response: "Response") -> "Response":
+            return response.render(template, **(data or {}))
+
+        return cls(["get"], url, view)
+
+    @classmethod
+    def resource(cls, name: str, controller: str) -> "list[Route]":
+        """Return the seven routes of a resource, with forms: index, create, store,
+        show, edit, update, destroy.
+        """
+        base = f"/{name.strip('/')}"
+        return [
+            cls(["get"], base, f"{controller}@index").name(f"{name}.index"),
+            cls(["get"], f"{base}/create", f"{controller}@create").name(
+                f"{name}.create"
+            ),
+            cls(["post"], base, f"{controller}@store").name(f"{name}.store"),
+            cls(["get"], f"{base}/@id", f"{controller}@show").name(f"{name}.show"),
+            cls(["get"], f"{base}/@id/edit", f"{controller}@edit").name(f"{name}.edit"),
+            cls(["put", "patch"], f"{base}/@id", f"{controller}@update").name(
+                f"{name}.update"
+            ),
+            cls(["delete"], f"{base}/@id", f"{controller}@destroy").name(
+                f"{name}.destroy"
+            ),
+        ]
+
+    @classmethod
+    def api(cls, name: str, controller: str) -> "list[Route]":
+        """Return the five routes of a resource that has no forms."""
+        kept = [it for it in cls.resource(name, controller)]
+        return [it for it in kept if not it.own_name.endswith((".create", ".edit"))]
+
+    @classmethod
+    def group(
+        cls,
+        *routes: Any,
+        prefix: str = "",
+        middleware: Sequence[Any] = (),
+        name: str = "",
+    ) -> "list[Route]":
+        """Return routes under a prefix, behind middleware, with a name before theirs.
+
+        routes: routes, and lists of them, such as other groups.
+        """
+        found = []
+        for route in flat(routes):
+            inner = copy(route)
+            inner.url = f"/{prefix.strip('/')}{route.url}" if prefix else route.url
+            inner.url = inner.url.rstrip("/") or "/"
+            inner.own_name = name + route.own_name if route.own_name else ""
+            inner.middlewares = [*middleware, *route.middlewares]
+            inner.prepended = [*route.prepended]
+            inner.excluded = [*route.excluded]
+            found.append(inner)
+        return found
+
+    # ---- what is made of it ----
+
+    def patterns(self) -> list[str]:
+        """Return the server's patterns: two if a parameter may be left out."""
+        segments = self.url.split("/")
+        optional = [i for i, it in enumerate(segments) if it.startswith("?")]
+        whole = "/".join(_PARAMETER.sub(r":\2", it) for it in segments)
+        if not optional:
+            return [whole]
+        short = "/".join(whole.split("/")[: optional[0]]) or "/"
+        return [short, whole]
+
+    def __str__(self) -> str:
+        return f"{'/'.join(self.methods).upper()} {self.url} ({self.place})"
+
+
+def flat(routes: Iterable[Any]) -> list[Route]:
+    """Return the routes of nested lists, in order."""
+    found: list[Route] = []
+    for it in routes:
+        if isinstance(it, Route):
+            found.append(it)
+        elif isinstance(it, (list, tuple)):
+            found += flat(it)
+        else:
+            raise TypeError(f"{it!r} is neither a Route nor a list of them")
+    return found
+
+
+def build_url(url: str, parameters: dict[str, object]) -> str:
+    """Put parameters into a URL; what it has no place for becomes its query."""
+    left = dict(parameters)
+    segments = []
+    for segment in url.split("/"):
+        found = _PARAMETER.match(segment)
+        if found is None:
+            segments.append(segment)
+        elif found[2] in left:
+            segments.append(quote(str(left.pop(found[2])), safe=""))
+        elif found[1] == "@":
+            raise ValueError(f"{url} needs the parameter {found[2]!r}")
+    query = "&".join(
+        f"{quote(key, safe='')}={quote(str(it), safe='')}" for key, it in left.items()
+    )
+    path = "/".join(segments) or "/"
+    return f"{path}?{query}" if query else path
+
+
+def _caller() -> str:
+    """Return file and line of whoever makes a route, outside of this file."""
+    frame = sys._getframe(1)
+    while frame.f_code.co_filename == __file__ and frame.f_back is not None:
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+
+
+Get = Route.get
+Post = Route.post
+Put = Route.put
+Patch = Route.patch
+Delete = Route.delete
+Options = Route.options
+Redirect = Route.redirect
+RouteGroup = Route.group
