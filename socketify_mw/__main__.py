@@ -1,9 +1,10 @@
-"""The command line: `python -m socketify_mw routes module:app`."""
+"""The command line: `python -m socketify_mw --help`."""
 
 import argparse
 import importlib
 import json
 import os
+import secrets
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import redirect_stdout
@@ -11,7 +12,9 @@ from dataclasses import asdict
 from typing import Any
 
 from .app import App
+from .errors import RouteError
 from .listing import Match, MemberInfo, RouteInfo
+from .scaffold import make_middleware
 
 _HEADS = ("METHOD", "PATTERN", "#", "RUNS", "KIND", "WHERE")
 
@@ -20,10 +23,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the arguments ask for; return the exit status."""
     options = _parser().parse_args(arguments)
     try:
-        app = load(options.app)
-    except LoadError as error:
+        text: str = options.command(options)
+    except (LoadError, RouteError) as error:
         print(error, file=sys.stderr)
         return 2
+    print(text)
+    return 0
+
+
+def _routes(options: argparse.Namespace) -> str:
+    app = load(options.app)
     if options.path is None:
         routes = app.routes()
         if options.method is not None:
@@ -34,12 +43,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         match = app.match(options.method or "GET", options.path)
         data = {**asdict(match), "is_miss": match.is_miss}
         text = f"{_verdict(match)}\n\n{_table(match.routes)}"
-    print(json.dumps(data, indent=2) if options.json else text)
-    return 0
+    return json.dumps(data, indent=2) if options.json else text
+
+
+def _make_middleware(options: argparse.Namespace) -> str:
+    try:
+        paths = make_middleware(options.name, options.folder)
+    except (ValueError, OSError) as error:
+        raise LoadError(str(error)) from None
+    return "\n".join(f"wrote {path}" for path in paths)
+
+
+def _key(options: argparse.Namespace) -> str:
+    return secrets.token_urlsafe(32)  # 256 bits
 
 
 class LoadError(Exception):
-    """There is no such app."""
+    """What the arguments name is not there, or cannot be made."""
 
 
 def load(name: str) -> App:
@@ -89,6 +109,15 @@ def _parser() -> argparse.ArgumentParser:
     routes.add_argument("--method", help="with a path: GET if it is not given")
     routes.add_argument("--path", help="such as /api/users")
     routes.add_argument("--json", action="store_true", help="for programs")
+    routes.set_defaults(command=_routes)
+    make = commands.add_parser(
+        "make:middleware", help="write a middleware class, and a test for it"
+    )
+    make.add_argument("name", help="of the class, such as RequestLog")
+    make.add_argument("--folder", default="middlewares", help="where its file belongs")
+    make.set_defaults(command=_make_middleware)
+    key = commands.add_parser("key", help="print a new key of 256 random bits")
+    key.set_defaults(command=_key)
     return parser
 
 

@@ -15,6 +15,7 @@ from .access_log import access_logger, logged_by
 from .chain import Member, flat
 from .claim import Claim
 from .errors import ClientGone, ConfigError, NativeError, RouteError
+from .explain import Explanation
 from .extension import Extension
 from .follow import leave_open
 from .kernel import install, url_of
@@ -119,6 +120,7 @@ class App(Verbs):
         self._bindings: dict[Any, Callable[[], Any]] = {}  # by type; see `bind`
         self._patterns: dict[str, str] = {}  # of routes that have a name
         self._extensions = Extension(), Extension()
+        self._explanation: Explanation | None = None  # of the test client's request
         self._miss_route = Route(self, "ANY", "*", answer_miss)
         self._compose(self._miss_route)
         self._routes.append(self._miss_route)
@@ -593,13 +595,19 @@ class App(Verbs):
                 self._loop.stop()
         return self
 
-    def test_client(self) -> TestClient:
+    def test_client(self, *, explain: bool = False) -> TestClient:
         """Return a client that sends requests in this process, without a port.
 
         For tests: it runs the app's loop for the time of each request.
+        explain: note what runs for each, for `TestResponse.explain`.
         """
         self._check_open()
-        return TestClient(self)
+        return TestClient(self, explain)
+
+    def _explain(self, explanation: Explanation | None) -> None:
+        """Note what runs for requests, or do not any more."""
+        self._explanation = explanation
+        self._compose_all()
 
     def access_log(self, log: Callable[[str], object] = access_logger.info) -> None:
         """Call `log(line)` for each answer, 404 and 500 too; else log it as INFO.

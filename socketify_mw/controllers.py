@@ -53,7 +53,10 @@ class Controllers:
         else:
             raise RouteError(f"{where}: {spec!r} is no controller")
         method = method or "__call__"
-        function = inspect.getattr_static(cls, method, None)
+        # Not of its metaclass: any class can be called.
+        function = next(
+            (vars(it)[method] for it in cls.__mro__ if method in vars(it)), None
+        )
         if function is None or not callable(getattr(cls, method)):
             known = [it for it in vars(cls) if not it.startswith("_")]
             hint = nearest(method, known)

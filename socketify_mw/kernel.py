@@ -43,7 +43,12 @@ def install(app: "App", kernel: Any, routes: Any, controllers: Any, group: str) 
                 problems.append(
                     f"{route}: {other} has the name {route.own_name!r}, too"
                 )
-        for pattern in route.patterns():
+        try:
+            patterns = route.patterns()
+        except RouteError as error:
+            problems.append(str(error))
+            continue
+        for pattern in patterns:
             plan = _plan(route, pattern, aliases, finder, group, before, problems)
             if plan is not None:
                 plans.append((route, pattern, *plan))

@@ -9,6 +9,7 @@ from urllib.parse import quote, unquote
 
 from ._binding import METHODS
 from .functions import name_of, source_of
+from .layer import Layer, Middleware
 
 if TYPE_CHECKING:
     from ._binding import NativeServer
@@ -20,15 +21,16 @@ _PATH_SAFE = "/%:@!$&'()*+,;=-._~"
 
 @dataclass(frozen=True)
 class MemberInfo:
-    """A function of a route's chain, or its handler."""
+    """A function or class of a route's chain, or its handler."""
 
     name: str
+    """Of a class with its parameters, as in `Throttle:2,100`."""
     file: str
     """"" if it is not written in Python."""
     line: int
     is_async: bool
-    """Whether it is a coroutine function; a function that returns something to await
-    looks like any other.
+    """Whether it is a coroutine function, or has such methods; a function that
+    returns something to await looks like any other.
     """
 
 
@@ -71,7 +73,10 @@ def info_of(route: "Route") -> RouteInfo:
         method="" if is_miss else route.method,
         pattern="" if is_miss else route.pattern,
         members=tuple(
-            MemberInfo(name_of(it), *source_of(it), _is_async(it)) for it in members
+            _info_of_class(it)
+            if isinstance(it, Layer)
+            else MemberInfo(name_of(it), *source_of(it), _is_async(it))
+            for it in members
         ),
     )
 
@@ -111,6 +116,13 @@ def find(
         parameters,
         tuple(allowed),
     )
+
+
+def _info_of_class(layer: Layer) -> MemberInfo:
+    methods = layer.cls.before, layer.cls.after
+    own = [it for it in methods if it not in (Middleware.before, Middleware.after)]
+    source = source_of(own[0]) if own else ("", 0)
+    return MemberInfo(layer.spec, *source, any(map(_is_async, methods)))
 
 
 def _is_async(function: Any) -> bool:

@@ -86,10 +86,14 @@ class Route:
 
     def compose(self, used: Sequence[Member], wrappers: "Sequence[Wrapper]") -> None:
         """Build what the loop calls: all members, in the app's wrappers."""
-        if self._bare is not None and not used:
+        members = (*used, *self.members)
+        explanation = self.app._explanation
+        if explanation is not None:
+            members = explanation.traced(members)
+        elif self._bare is not None and not used:
             self.handler = self._bare
-        else:
-            self.handler = handler_of((*used, *self.members), self.app._loop.turns)
+        if explanation is not None or self._bare is None or used:
+            self.handler = handler_of(members, self.app._loop.turns)
         for wrap in wrappers:
             self.handler = wrap(self.handler)
 

@@ -18,11 +18,15 @@ from copy import copy
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 
+from .errors import RouteError
+
 if TYPE_CHECKING:
     from .request import Request
     from .response import Response
 
 _METHODS = ("get", "post", "put", "patch", "delete", "options", "head", "any")
+
+_MARKS = ("@", "?")
 
 # `@name` and `?name`, which may be left out, each a whole segment.
 _PARAMETER = re.compile(r"([@?])([A-Za-z_][A-Za-z0-9_]*)")
@@ -191,8 +195,16 @@ class Route:
     def patterns(self) -> list[str]:
         """Return the server's patterns: two if a parameter may be left out."""
         segments = self.url.split("/")
+        for segment in segments:
+            if segment[:1] in _MARKS and not _PARAMETER.fullmatch(segment):
+                raise RouteError(
+                    f"{self}: {segment!r} is no parameter. It is `@name`, or `?name` "
+                    "if it may be left out; types such as `@id:int` are not there yet"
+                )
         optional = [i for i, it in enumerate(segments) if it.startswith("?")]
-        whole = "/".join(_PARAMETER.sub(r":\2", it) for it in segments)
+        names = [_PARAMETER.fullmatch(it) for it in segments]
+        pairs = zip(segments, names, strict=True)
+        whole = "/".join(f":{name[2]}" if name else it for it, name in pairs)
         if not optional:
             return [whole]
         short = "/".join(whole.split("/")[: optional[0]]) or "/"
@@ -220,7 +232,7 @@ def build_url(url: str, parameters: dict[str, object]) -> str:
     left = dict(parameters)
     segments = []
     for segment in url.split("/"):
-        found = _PARAMETER.match(segment)
+        found = _PARAMETER.fullmatch(segment)
         if found is None:
             segments.append(segment)
         elif found[2] in left:

@@ -10,6 +10,8 @@ from http.client import HTTPResponse
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
+from .explain import Explanation
+
 if TYPE_CHECKING:
     from .app import App
 
@@ -21,7 +23,10 @@ class TestResponse:
 
     __test__ = False  # pytest, this is no test
 
-    def __init__(self, answer: HTTPResponse) -> None:
+    def __init__(
+        self, answer: HTTPResponse, explanation: Explanation | None = None
+    ) -> None:
+        self._explanation = explanation
         self.status = answer.status
         self.reason = answer.reason
         self.headers = answer.getheaders()
@@ -49,6 +54,15 @@ class TestResponse:
         """Return the body, parsed as JSON."""
         return json.loads(self.body)
 
+    def explain(self) -> Explanation:
+        """Return the steps that ran for it: in order, who stopped and why, how long.
+
+        As text it is a table. Needs `app.test_client(explain=True)`.
+        """
+        if self._explanation is None:
+            raise RuntimeError("nothing was noted: use app.test_client(explain=True)")
+        return self._explanation
+
 
 class TestClient:
     """Sends requests to an app that does not run, one at a time; see `App.test_client`.
@@ -58,8 +72,9 @@ class TestClient:
 
     __test__ = False
 
-    def __init__(self, app: "App") -> None:
+    def __init__(self, app: "App", explains: bool = False) -> None:
         self._app = app
+        self._explains = explains
         self.cookies: dict[str, str] = {}
 
     def request(
@@ -90,13 +105,20 @@ class TestClient:
         with ours:
             ours.setblocking(False)
             self._app._server.adopt(theirs.detach())
-            received = _run(loop, _exchange(loop, ours, data, timeout))
+            explanation = Explanation() if self._explains else None
+            if explanation is not None:
+                self._app._explain(explanation)
+            try:
+                received = _run(loop, _exchange(loop, ours, data, timeout))
+            finally:
+                if explanation is not None:
+                    self._app._explain(None)
         if not received:
             raise ConnectionError("the app closed the connection without an answer")
         answer = HTTPResponse(_Received(received), method=method)  # type: ignore[arg-type]
         answer.begin()
         self._keep_cookies(answer)
-        return TestResponse(answer)
+        return TestResponse(answer, explanation)
 
     def get(self, url: str, **options: Any) -> TestResponse:
         """Send a GET request; for the options see `request`."""

@@ -1,5 +1,6 @@
 """What an app's routes are, as data and on the command line."""
 
+import base64
 import functools
 import json
 import os
@@ -209,14 +210,19 @@ POST    /users/:id     1  max          sync   no Python code
 
 
 @pytest.fixture
-def routes(tmp_path):
+def routes(tmp_path, command):
     (tmp_path / "shop.py").write_text(SHOP)
     (tmp_path / "broken.py").write_text("import there_is_no_such_module")
+    return functools.partial(command, "routes")
+
+
+@pytest.fixture
+def command(tmp_path):
     root = Path(__file__).parent.parent
 
-    def run(*arguments, status=0):
+    def run(*arguments, status=0, module="socketify_mw"):
         found = subprocess.run(
-            [sys.executable, "-m", "socketify_mw", "routes", *arguments],
+            [sys.executable, "-m", module, *arguments],
             cwd=tmp_path,
             env={**os.environ, "PYTHONPATH": str(root)},
             capture_output=True,
@@ -300,3 +306,66 @@ def test_what_is_no_app_is_told_in_one_line(routes, name, message):
 
 def test_an_error_of_the_program_itself_is_shown_whole(routes):
     assert "there_is_no_such_module" in routes("broken:app", status=1)
+
+
+KERNEL = """
+from socketify_mw import App, Get, Middleware
+
+class Throttle(Middleware):
+    def before(self, request, response, minutes: int, requests: int):
+        return request
+
+class Kernel:
+    http_middleware = [Middleware]
+    route_middleware = {"throttle": Throttle}
+
+class Feed:
+    async def show(self, id):
+        return id
+
+routes = [Get("/feeds/@id", "Feed@show").middleware("throttle:WHAT,100")]
+app = App().kernel(Kernel, routes=routes, controllers=__name__)
+"""
+
+
+def test_classes_are_listed_with_their_parameters(command, tmp_path):
+    (tmp_path / "feeds.py").write_text(KERNEL.replace("WHAT", "2"))
+    found = json.loads(command("routes", "feeds:app", "--json"))
+    members = found["routes"][0]["members"]
+    assert [(it["name"], it["is_async"]) for it in members] == [
+        ("Middleware", False),
+        ("Throttle:2,100", False),
+        ("Feed.show", True),
+    ]
+    assert members[1]["line"] == 5
+
+
+def test_what_is_wrong_with_a_kernel_ends_the_command_line_with_2(command, tmp_path):
+    (tmp_path / "feeds.py").write_text(KERNEL.replace("WHAT", "two"))
+    found = command("routes", "feeds:app", status=2)
+    assert "takes no 'two': it is not of the type int" in found
+    assert "feeds.py:16" in found and "Traceback" not in found
+
+
+def test_a_middleware_is_written_with_a_test_that_passes(command, tmp_path):
+    found = command("make:middleware", "RequestLog")
+    paths = ["middlewares/request_log.py", "tests/test_request_log.py"]
+    assert found.splitlines() == [f"wrote {path}" for path in paths]
+    assert "1 passed" in command("-q", "-p", "no:cacheprovider", module="pytest")
+    text = (tmp_path / paths[0]).read_text()
+    assert "def before(self, request, response):" in text
+    assert "def after(self, request, response):" in text
+    (tmp_path / paths[0]).write_text("mine")
+    assert "is there already" in command("make:middleware", "RequestLog", status=2)
+    assert (tmp_path / paths[0]).read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["request_log", "Not a name", "", "1st"])
+def test_a_middleware_needs_the_name_of_a_class(command, name):
+    assert "is not the name of a class" in command("make:middleware", name, status=2)
+
+
+def test_each_key_is_256_other_bits(command):
+    first, second = (command("key").strip() for _ in range(2))
+    assert first != second
+    assert len(base64.urlsafe_b64decode(first + "=")) == 32

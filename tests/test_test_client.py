@@ -5,7 +5,7 @@ import gc
 
 import pytest
 
-from socketify_mw import App
+from socketify_mw import App, Get, Middleware, middleware
 from socketify_mw.loop import thread_loop
 
 VERBS = ["get", "head", "post", "put", "patch", "delete", "options"]
@@ -413,3 +413,94 @@ def test_a_handler_that_closes_is_no_error_in_the_log(caplog):
     with pytest.raises(ConnectionError):
         client.get("/")
     assert not caplog.records
+
+
+# ---- what ran ----
+
+
+def hello(res, req):
+    res.end("Hello, World!")
+
+
+class Log(Middleware):
+    def before(self, request, response):
+        return request
+
+    async def after(self, request, response):
+        await asyncio.sleep(0.002)
+        return request
+
+
+class Gate(Middleware):
+    def before(self, request, response, word):
+        if request.get_query("word") == "raise":
+            raise ValueError("no word")
+        if request.get_query("word") != word:
+            response.write_status(403).end("shut")
+            return None
+        return request
+
+
+class Doors:
+    http_middleware = [Log]
+    route_middleware = {"gate": Gate}
+
+
+def load(res, req, data):
+    return req.get_query("load")
+
+
+async def show(res, req, data):
+    await asyncio.sleep(0.002)
+    res.end("shown")
+
+
+EXPLAINED = [
+    ("/gate?word=open", ["Log.before", "Gate:open.before", "enter", "Log.after"], None),
+    (
+        "/gate?word=shut",
+        ["Log.before", "Gate:open.before", "Log.after"],
+        "stopped: returned None",
+    ),
+    (
+        "/gate?word=raise",
+        ["Log.before", "Gate:open.before", "Log.after"],
+        "raised ValueError('no word')",
+    ),
+    ("/chain?load=1", ["Log.before", "load", "show", "Log.after"], None),
+    ("/chain?load=", ["Log.before", "load", "Log.after"], "stopped: returned ''"),
+    ("/nothing", ["Log.before", "answer_miss", "Log.after"], None),
+]
+
+
+def enter(request):
+    return "in"
+
+
+@pytest.mark.parametrize(
+    ("url", "names", "stop"), EXPLAINED, ids=lambda it: str(it)[:40]
+)
+def test_an_answer_explains_what_ran(url, names, stop):
+    app = App().get("/chain", middleware(load, show)).get("/bare", hello)
+    app.kernel(Doors, routes=[Get("/gate", enter).middleware("gate:open")])
+    found = app.test_client(explain=True).get(url).explain()
+    told = [f"{it.name}.{it.phase}" if it.phase else it.name for it in found.steps]
+    assert told == names
+    stopped = [it.outcome for it in found.steps if it.outcome.startswith(("st", "ra"))]
+    assert stopped == ([stop] if stop else [])
+    assert found.steps[-1].milliseconds >= 2  # it waits
+    lines = str(found).splitlines()
+    assert [line.split()[0] for line in lines] == names
+    assert all(" ms  " in line for line in lines)
+
+
+def test_a_bare_route_is_explained_too():
+    app = App().get("/", lambda res, req: res.end("x"))
+    assert len(app.test_client(explain=True).get("/").explain().steps) == 1
+    assert app._routes[1].handler is app._routes[1]._bare  # as before
+
+
+def test_nothing_is_explained_when_nobody_asked():
+    app = App().get("/", hello)
+    with pytest.raises(RuntimeError, match="test_client\\(explain=True\\)"):
+        app.test_client().get("/").explain()

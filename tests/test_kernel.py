@@ -1,0 +1,623 @@
+"""Kernels, their routes and controllers, as a client sees them."""
+
+import json
+import sys
+import types
+
+import pytest
+
+from socketify_mw import App, Get, Middleware, Post, Route, RouteError, RouteGroup
+
+# ---- the four kinds of middleware, in order ----
+
+ran = []
+
+
+def tracing(name, is_async=False):
+    """Return a middleware class that tells when it runs, and does what it is told."""
+
+    def act(self, phase, request, response, values):
+        ran.append((name, phase, *values))
+        if phase == "after":
+            response.write_header(f"X-{name}", "after")
+        what = (request.get_header("x-do") or "").partition(f"{name}.{phase}=")[2]
+        match what.partition(" ")[0]:
+            case "stop":
+                response.write_status(403).end(f"stopped by {name}")
+                return None
+            case "raise":
+                raise ValueError(name)
+            case "return":
+                return {"by": name}, 418
+        return request
+
+    class Plain:
+        def before(self, request, response, *values):
+            self.values = values
+            return act(self, "before", request, response, values)
+
+        def after(self, request, response, *values):
+            assert self.values == values
+            return act(self, "after", request, response, values)
+
+    class Async(Plain):
+        async def before(self, request, response, *values):
+            self.values = values
+            return act(self, "before", request, response, values)
+
+        async def after(self, request, response, *values):
+            return act(self, "after", request, response, values)
+
+    cls = Async if is_async else Plain
+    cls.__name__ = cls.__qualname__ = name
+    return cls
+
+
+def order():
+    return " ".join(f"{name}.{phase}" for name, phase, *_ in ran)
+
+
+class ThingController:
+    def show(self, request):
+        ran.append(("controller", "runs"))
+        if request.get_query("fail"):
+            raise ValueError("controller")
+        return "shown"
+
+
+def function(res, req):
+    ran.append(("function", "runs"))
+    res.end("function")
+
+
+DOWN = "Http.before Web.before Auth.before"
+UP = "Auth.after Web.after Http.after"
+ORDERS = [
+    # what is asked, what the classes do, status, body, what ran
+    ("GET /thing", "", 200, "shown", f"{DOWN} controller.runs {UP}"),
+    ("HEAD /thing", "", 200, "", f"{DOWN} controller.runs {UP}"),
+    ("GET /thing?fail=1", "", 500, None, f"{DOWN} controller.runs {UP}"),
+    ("GET /thing", "Http.before=stop", 403, "stopped by Http", "Http.before"),
+    (
+        "GET /thing",
+        "Web.before=stop",
+        403,
+        "stopped by Web",
+        "Http.before Web.before Http.after",
+    ),
+    (
+        "GET /thing",
+        "Auth.before=return",
+        418,
+        '{"by": "Auth"}',
+        f"{DOWN} Web.after Http.after",
+    ),
+    ("GET /thing", "Auth.before=raise", 500, None, f"{DOWN} Web.after Http.after"),
+    ("GET /thing", "Http.before=raise", 500, None, "Http.before"),
+    ("GET /thing", "Auth.after=raise", 500, None, f"{DOWN} controller.runs {UP}"),
+    (
+        "GET /thing",
+        "Web.after=return",
+        418,
+        '{"by": "Web"}',
+        f"{DOWN} controller.runs Auth.after Web.after",
+    ),
+    ("GET /function", "", 200, "function", "Http.before function.runs Http.after"),
+    ("GET /nothing", "", 404, "Not Found", "Http.before Http.after"),
+    ("GET /nothing", "Http.before=stop", 403, "stopped by Http", "Http.before"),
+    ("PUT /thing", "", 405, "Method Not Allowed", "Http.before Http.after"),
+    ("OPTIONS /thing", "", 204, "", "Http.before Http.after"),
+]
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize("row", ORDERS, ids=lambda row: f"{row[0]} {row[1]}")
+def test_the_four_kinds_run_in_order_around_what_answers(row, is_async):
+    asked, told, status, body, expected = row
+
+    class Kernel:
+        http_middleware = [tracing("Http", is_async)]
+        route_middleware = {
+            "web": [tracing("Web", is_async)],
+            "auth": tracing("Auth", is_async),
+        }
+
+    routes = [Route.get("/thing", "ThingController@show").middleware("auth")]
+    app = App().get("/function", function)
+    app.kernel(Kernel, routes=routes, controllers=[ThingController])
+    ran.clear()
+    found = app.test_client().request(*asked.split(), headers={"x-do": told})
+    assert (found.status, order()) == (status, expected)
+    assert found.text == ("Internal Server Error" if body is None else body)
+    last = expected.split()[-1]
+    assert (found.header("x-http") == "after") is (last == "Http.after")
+
+
+# ---- names and parameters ----
+
+
+class Taking(Middleware):
+    def before(self, request, response, *values):
+        ran.append(values)
+        return request
+
+
+class Counting(Middleware):
+    def before(
+        self, request, response, minutes: int, share: float, strict: bool = False
+    ):
+        ran.append((minutes, share, strict))
+        return request
+
+    def after(self, request, response, minutes, share, strict=False):
+        ran.append((minutes, share, strict))
+        return request
+
+
+class Plain(Middleware):
+    def before(self, request, response):
+        ran.append("plain")
+        return request
+
+
+def noting(res, req, data):
+    ran.append("function")
+    return True
+
+
+def answer(request, response):
+    return "x"
+
+
+class Names:
+    route_middleware = {
+        "taking": Taking,
+        "counting": Counting,
+        "plain": Plain,
+        "function": noting,
+        "list": [Taking, Plain, "function"],
+        "outer": ["list", "taking:inner"],
+        "dotted": "test_kernel.Plain",
+        "itself": ["plain", "itself"],
+    }
+
+
+PARAMETERS = [
+    ("taking", [()]),
+    ("taking:", [("",)]),
+    ("taking: a , b ", [("a", "b")]),
+    ("taking:http://a:80/b", [("http://a:80/b",)]),
+    ("taking:@id", [("5 a",)]),
+    ("taking:x,@id,y", [("x", "5 a", "y")]),
+    ("taking:@@id", [("@id",)]),
+    ("counting:2,0.5", [(2, 0.5, False), (2, 0.5, False)]),
+    ("counting:2,1,yes", [(2, 1.0, True), (2, 1.0, True)]),
+    ("plain", ["plain"]),
+    ("function", ["function"]),
+    ("list", [(), "plain", "function"]),
+    ("list:a,b", [("a", "b"), "plain", "function"]),
+    ("outer", [(), "plain", "function", ("inner",)]),
+    ("dotted", ["plain"]),
+    (f"{__name__}.Plain", ["plain"]),
+    (Plain, ["plain"]),
+    (noting, ["function"]),
+]
+
+
+@pytest.mark.parametrize(("spec", "expected"), PARAMETERS, ids=str)
+def test_a_name_stands_for_middleware_with_parameters(spec, expected):
+    routes = [Get("/a/@id", answer).middleware(spec)]
+    client = App().kernel(Names, routes=routes).test_client()
+    ran.clear()
+    assert client.get("/a/5%20a").text == "x"
+    assert ran == expected
+
+
+def test_parameters_of_the_url_are_converted_or_not_found():
+    class Sized(Middleware):
+        def before(self, request, response, size: int | None):
+            ran.append(size)
+            return request
+
+        def after(self, request, response, size):
+            return request
+
+    class Kernel:
+        route_middleware = {"sized": Sized}
+
+    routes = [Get("/@size", answer).middleware("sized:@size")]
+    client = App().kernel(Kernel, routes=routes).test_client()
+    ran.clear()
+    assert client.get("/12").status == 200
+    assert client.get("/twelve").status == 404
+    assert ran == [12]
+
+
+def test_no_name_is_read_at_request_time(monkeypatch):
+    routes = [Get("/@id", answer).middleware("list:a", "counting:1,2", "taking:@id")]
+    client = App().kernel(Names, routes=routes).test_client()
+    client.get("/1")
+
+    def fail(*arguments):
+        raise AssertionError("it was read again")
+
+    for module in ("alias", "layer", "kernel", "controllers"):
+        for name, value in vars(sys.modules[f"socketify_mw.{module}"]).items():
+            if isinstance(value, types.FunctionType) and name.startswith(
+                ("parse", "_reader", "_member", "layer_of", "takes", "_plan")
+            ):
+                monkeypatch.setattr(f"socketify_mw.{module}.{name}", fail)
+    assert client.get("/2").text == "x"
+
+
+# ---- groups ----
+
+
+class Grouped:
+    http_middleware = [tracing("Http")]
+    route_middleware = {
+        "web": [tracing("A"), tracing("B")],
+        "api": ["c"],
+        "c": tracing("C"),
+        "d": tracing("D"),
+    }
+
+
+def chain_of(route, **options):
+    app = App().kernel(Grouped, routes=[route], **options)
+    ran.clear()
+    assert app.test_client().get("/").status == 200
+    return "".join(name[0] for name, phase, *_ in ran if phase == "before")
+
+
+def test_groups_run_before_a_routes_own_and_each_class_once():
+    assert chain_of(Get("/", answer)) == "HAB"
+    assert chain_of(Get("/", answer), group="api") == "HC"
+    assert chain_of(Get("/", answer), group="nothing") == "H"
+    assert chain_of(Get("/", answer).middleware("d", "c")) == "HABDC"
+    assert chain_of(Get("/", answer).middleware("d", "web", "d")) == "HABD"
+    assert chain_of(Get("/", answer).prepend_middleware("c", "d")) == "HCDAB"
+    assert chain_of(Get("/", answer).exclude_middleware("web").middleware("c")) == "HC"
+    first, second = Grouped.route_middleware["web"]
+    assert chain_of(Get("/", answer).exclude_middleware(first)) == "HB"
+    assert chain_of(Get("/", answer).middleware(Grouped.http_middleware[0])) == "HAB"
+    assert chain_of(Get("/", answer).exclude_middleware(second, "d:x")) == "HA"
+
+
+def test_route_groups_give_prefix_names_and_middleware():
+    inner = Route.group(
+        Get("/", answer).name("home"),
+        [Post("/@id", answer).middleware("d")],
+        prefix="inner/",
+        name="inner.",
+        middleware=["c"],
+    )
+    routes = RouteGroup([inner], prefix="/outer", name="outer.", middleware=["d"])
+    app = App().kernel(Grouped, routes=routes)
+    assert app.url("outer.inner.home") == "/outer/inner"
+    ran.clear()
+    assert app.test_client().get("/outer/inner").status == 200
+    assert order().startswith("Http.before A.before B.before D.before C.before C.after")
+    assert app.test_client().post("/outer/inner/5").status == 200
+    assert [it.url for it in inner] == ["/inner", "/inner/@id"]  # as they were
+
+
+# ---- URLs ----
+
+
+def test_urls_are_built_from_names():
+    routes = [
+        Get("/users/@id/posts/?page", answer).name("posts"),
+        Get("/", answer).name("home"),
+    ]
+    app = App().kernel(Names, routes=routes)
+    assert app.url("home") == "/"
+    assert app.url("posts", id="a b/c") == "/users/a%20b%2Fc/posts"
+    assert app.url("posts", id=1, page=2, sort="x&y") == "/users/1/posts/2?sort=x%26y"
+    with pytest.raises(ValueError, match="needs the parameter 'id'"):
+        app.url("posts")
+    with pytest.raises(RouteError, match="no route has the name 'hom'.*mean 'home'"):
+        app.url("hom")
+    client = app.test_client()
+    assert client.get("/users/1/posts").status == 200
+    assert client.get("/users/1/posts/2").status == 200
+    assert client.get("/users/1").status == 404
+
+
+# ---- routes and controllers ----
+
+
+class Clock:
+    def __init__(self):
+        self.time = 12
+
+
+class ManyController:
+    def __init__(self):
+        self.calls = 0  # one object a request
+
+    def text(self):
+        self.calls += 1
+        return f"call {self.calls}"
+
+    def data(self):
+        return b"\x00\x01"
+
+    def json(self):
+        return {"a": [1]}
+
+    def items(self):
+        return [1, 2]
+
+    def pair(self):
+        return {"made": True}, 201
+
+    def number(self):
+        return 5
+
+    def answered(self, response):
+        response.write_status(202).end("answered")
+
+    def response(self, response):
+        return response.write_status(203).end("returned")
+
+    async def late(self, id):
+        return f"late {id}"
+
+    async def stream(self, response):
+        response.write("a")
+        await response.drain()
+        response.end("b")
+
+    def typed(self, id: int, clock: Clock, request, page: int = 1):
+        return [id, clock.time, request.get_method(), page]
+
+    @staticmethod
+    def static(request):
+        return "static"
+
+    @classmethod
+    def of_class(cls):
+        return cls.__name__
+
+    def nothing(self):
+        return None
+
+    def triple(self):
+        return 1, 2, 3
+
+    def __call__(self, id=None):
+        return f"called {id}"
+
+
+RETURNED = [
+    ("text", 200, "call 1"),
+    ("data", 200, "\x00\x01"),
+    ("json", 200, '{"a": [1]}'),
+    ("items", 200, "[1, 2]"),
+    ("pair", 201, '{"made": true}'),
+    ("number", 200, "5"),
+    ("answered", 202, "answered"),
+    ("response", 203, "returned"),
+    ("late", 200, "late 7"),
+    ("stream", 200, "ab"),
+    ("typed", 200, '[7, 12, "GET", 1]'),
+    ("static", 200, "static"),
+    ("of_class", 200, "ManyController"),
+    ("nothing", 500, "Internal Server Error"),
+    ("triple", 500, "Internal Server Error"),
+]
+
+
+@pytest.mark.parametrize("has_classes", [False, True])
+@pytest.mark.parametrize(("method", "status", "text"), RETURNED)
+def test_what_a_controller_returns_is_the_answer(method, status, text, has_classes):
+    class Kernel:
+        http_middleware = [tracing("Http")] if has_classes else []
+
+    app = App().bind(Clock, Clock)
+    routes = [Get("/@id", f"ManyController@{method}")]
+    app.kernel(Kernel, routes=routes, controllers=__name__)
+    for _ in range(2):
+        found = app.test_client().get("/7")
+        assert (found.status, found.text) == (status, text)
+
+
+def test_controllers_are_found_in_many_ways(tmp_path, monkeypatch):
+    package = tmp_path / "site_of_test"
+    (package / "admin").mkdir(parents=True)
+    (package / "__init__.py").write_text("class One:\n    def go(self): return 'one'\n")
+    (package / "Two.py").write_text("class Two:\n    def go(self): return 'two'\n")
+    (package / "admin" / "__init__.py").write_text("")
+    (package / "admin" / "Three.py").write_text(
+        "class Three:\n    def __call__(self): return 'three'\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    many = ManyController()
+    routes = [
+        Get("/1", "One@go"),
+        Get("/2", "Two@go"),
+        Get("/3", "admin.Three"),
+        Get("/4", ManyController),
+        Get("/5", many.text),
+        Get("/6", many.text),
+        Get("/7", lambda response: response.end("seven")),
+    ]
+    app = App().kernel(Names, routes=routes, controllers="site_of_test")
+    client = app.test_client()
+    found = [client.get(f"/{n}").text for n in range(1, 8)]
+    assert found == ["one", "two", "three", "called None", "call 1", "call 2", "seven"]
+
+
+def test_each_verb_and_kind_of_route():
+    verbs = ["post", "put", "patch", "delete", "options"]
+    routes = [getattr(Route, verb)("/verb", answer) for verb in verbs]
+    routes += [
+        Route.any("/any", answer),
+        Route.match(["GET", "post"], "/match", answer),
+        Route.redirect("/old", "/new"),
+        Route.permanent_redirect("/older", "/new"),
+        Route.view("/view", "page", {"name": "Ann"}),
+        Route.api("photos", "PhotoController"),
+    ]
+
+    class PhotoController:
+        def index(self):
+            return "index"
+
+        def store(self):
+            return "store"
+
+        def show(self, id):
+            return f"show {id}"
+
+        def update(self, id):
+            return f"update {id}"
+
+        def destroy(self, id):
+            return f"destroy {id}"
+
+    class Engine:
+        def render(self, template, **names):
+            return f"{template} {names}"
+
+    app = App().kernel(Names, routes=routes, controllers=PhotoController)
+    app.template(Engine())
+    client = app.test_client()
+    for verb in verbs:
+        assert client.request(verb.upper(), "/verb").text == "x"
+    assert client.request("PURGE", "/any").text == "x"
+    assert [client.request(it, "/match").status for it in ("GET", "POST", "PUT")] == [
+        200,
+        200,
+        405,
+    ]
+    assert (client.get("/old").status, client.get("/old").header("location")) == (
+        302,
+        "/new",
+    )
+    assert client.get("/older").status == 301
+    assert client.get("/view").text == "page {'name': 'Ann'}"
+    asked = ["GET /photos", "POST /photos", "GET /photos/1", "PUT /photos/1"]
+    asked += ["PATCH /photos/1", "DELETE /photos/1"]
+    assert [client.request(*it.split()).text.split()[0] for it in asked] == [
+        *("index", "store", "show", "update", "update", "destroy")
+    ]
+    assert app.url("photos.show", id=3) == "/photos/3"
+
+
+def test_a_kernel_and_routes_may_be_named(tmp_path, monkeypatch):
+    (tmp_path / "KernelOfTest.py").write_text(
+        "from test_kernel import Plain\n"
+        "class Kernel:\n"
+        "    route_middleware = {'web': [Plain]}\n"
+    )
+    (tmp_path / "web_of_test.py").write_text(
+        "from socketify_mw import Route\n"
+        "routes = [Route.get('/', 'ManyController@text')]\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    app = App().kernel("KernelOfTest:Kernel", "web_of_test", "test_kernel")
+    ran.clear()
+    assert app.test_client().get("/").text == "call 1"
+    assert ran == ["plain"]
+
+
+# ---- what is wrong is told at the start ----
+
+
+class Needing:
+    def __init__(self, it):
+        pass
+
+    def before(self, request, response):
+        pass
+
+    after = before
+
+
+class NoAfter:
+    def before(self, request, response):
+        pass
+
+
+class WRONG(Middleware):
+    def before(self, request):
+        pass
+
+
+PROBLEMS = [
+    (
+        Get("/", answer).middleware("plane"),
+        "no middleware 'plane'; did you mean 'plain'",
+    ),
+    (Get("/", answer).middleware("counting:1"), r"Counting.before .*1 parameters"),
+    (Get("/", answer).middleware("plain:1"), r"Plain.before .* and 1 parameters"),
+    (Get("/", answer).middleware("counting:x,1"), "takes no 'x': .*type int"),
+    (Get("/", answer).middleware("counting:1,1,maybe"), "takes no 'maybe': .*bool"),
+    (Get("/@ids", answer).middleware("taking:@id"), "no parameter 'id'; .*mean 'ids'"),
+    (Get("/", answer).middleware("function:1"), "is a function"),
+    (Get("/", answer).middleware("itself"), "itself -> itself names itself"),
+    (Get("/", answer).middleware(NoAfter), "class NoAfter has no method 'after'"),
+    (Get("/", answer).middleware(Needing), r"Needing\(\) needs arguments"),
+    (Get("/", answer).middleware(WRONG), r"WRONG.before .* \(request, response\)"),
+    (Get("/", answer).middleware(5), "5 is not callable"),
+    (Get("/", answer).exclude_middleware("plane"), "did you mean 'plain'"),
+    (Get("/", "ManyControler@text"), "did you mean 'ManyController'"),
+    (Get("/", "ManyController@txt"), "no method 'txt'; did you mean 'text'"),
+    (Get("/", "ThingController"), "no method '__call__'"),
+    (Get("/", "ManyController@late"), "wants 'id', which neither the URL"),
+    (Get("/@id", "ManyController@typed"), "wants 'clock'"),
+    (Get("/", 5), "5 is no controller"),
+    (Get("/a?b", answer), "it can never match"),
+    (Get("/@id:int", answer), "'@id:int' is no parameter.*not there yet"),
+    (Get("/@", answer), "'@' is no parameter"),
+]
+
+
+@pytest.mark.parametrize(("route", "message"), PROBLEMS, ids=lambda it: str(it)[:60])
+def test_what_is_wrong_with_a_route_is_told_with_its_place(route, message):
+    with pytest.raises(RouteError, match=message) as found:
+        App().kernel(Names, routes=[route], controllers=__name__)
+    assert f"{__file__}:" in str(found.value) and route.url in str(found.value)
+
+
+def test_all_that_is_wrong_is_told_at_once_and_nothing_is_registered():
+    routes = [route for route, _ in PROBLEMS[:5]]
+    routes += [Get("/x", answer).name("same"), Get("/y", answer).name("same")]
+    app = App()
+    with pytest.raises(RouteError, match="6 things are wrong") as found:
+        app.kernel(Names, routes=routes, controllers=__name__)
+    assert str(found.value).count("\n- ") == 6
+    assert "has the name 'same', too" in str(found.value)
+    assert [it.method for it in app.routes()] == [""]
+
+
+def test_what_is_no_route_or_kernel_is_refused():
+    with pytest.raises(TypeError, match="5 is neither a Route nor a list"):
+        App().kernel(Names, routes=[5])
+
+    class Kernel:
+        http_middleware = ["plane", NoAfter]
+        route_middleware = {"plain": Plain}
+
+    with pytest.raises(RouteError, match="2 things are wrong"):
+        App().kernel(Kernel)
+    Kernel.route_middleware = [Plain]
+    with pytest.raises(RouteError, match="no dict of names"):
+        App().kernel(Kernel)
+
+
+def test_a_chain_may_have_classes_and_functions_in_any_order(serve):
+    def setup(app):
+        app.get("/", lambda res, req, data: res.end(data), middlewares=[Plain, hand_on])
+        app.get(
+            "/2", lambda res, req, data: res.end(data), middlewares=[hand_on, Plain]
+        )
+
+    def hand_on(res, req, data):
+        return ["data"]
+
+    client = serve(setup).client()
+    assert json.loads(client.ask("/").body) == ["data"]
+    assert json.loads(client.ask("/2").body) == ["data"]
