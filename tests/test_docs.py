@@ -67,3 +67,14 @@ def test_the_page_on_middleware_shows_what_the_command_line_prints(tmp_path):
     )
     printed = re.sub(r"\S+miss\.py:\d+", "...", found.stdout)
     assert PAGE.endswith(f"```\n{printed}```\n")
+
+
+# ---- docs/kernel.md ----
+
+
+def test_the_page_on_kernels_shows_the_example_as_it_is():
+    page = (ROOT / "docs" / "kernel.md").read_text()
+    shown = re.findall(r"^`(\S+)`:\n\n```python\n(.*?)```", page, re.M | re.S)
+    assert len(shown) >= 7
+    for name, text in shown:
+        assert text == (ROOT / "examples" / "kernel_app" / name).read_text()

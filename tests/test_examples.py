@@ -4,6 +4,8 @@ import hashlib
 import os
 import re
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import httpx
@@ -128,4 +130,26 @@ def test_plain_functions_and_coroutines_mix(start):
         assert client.get("/stream?word=one&word=two").text == "eno\nowt\n"
         for path in ("/", "/stream"):
             assert client.get(path).status_code == 400
+    assert program.stop() == (0, "")
+
+
+def test_the_kernel_application_answers_and_its_own_tests_pass(start):
+    folder = EXAMPLES / "kernel_app"
+    tests = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert "4 passed" in tests.stdout, tests.stdout
+    program = start("kernel_app/app.py")
+    with httpx.Client(base_url=program.url) as client:
+        assert client.get("/", params={"page": 2}).json()["next"] == "2"
+        headers = {"authorization": "Bearer ann-s-secret"}
+        assert client.get("/dashboard/152", headers=headers).status_code == 200
+        assert client.get("/dashboard/7", headers=headers).status_code == 403
+        assert client.get("/nothing").headers["server-timing"].startswith("app;")
     assert program.stop() == (0, "")

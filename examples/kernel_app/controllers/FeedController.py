@@ -1,0 +1,3 @@
+class FeedController:
+    def __call__(self, request):
+        return {"feeds": ["news", "weather"], "next": request.get_query("page")}
