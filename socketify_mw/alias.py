@@ -7,7 +7,7 @@ parameter that really begins with `@`. All of it is read when a route is registe
 
 import importlib
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from difflib import get_close_matches
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
@@ -37,7 +37,7 @@ class Aliases:
         return name in self._targets
 
     def members_of(
-        self, spec: Any, url_parameters: Sequence[str], where: str
+        self, spec: Any, url_parameters: Collection[str], where: str
     ) -> list[Any]:
         """Return the chain members that a name with parameters stands for.
 
@@ -51,7 +51,7 @@ class Aliases:
     def _expand(
         self,
         spec: str,
-        url_parameters: Sequence[str],
+        url_parameters: Collection[str],
         where: str,
         outer: tuple[str, ...],
     ) -> list[Any]:
@@ -88,7 +88,7 @@ def parse(spec: str) -> tuple[str, list[str]]:
     return name.strip(), [it.strip() for it in rest.split(",")] if colon else []
 
 
-def nearest(name: str, known: "Mapping[str, Any] | Sequence[str]") -> str:
+def nearest(name: str, known: Collection[str]) -> str:
     """Return what to say of the known name that looks most like this one."""
     found = get_close_matches(name, list(known), 1, 0.5)
     if found:
@@ -125,7 +125,7 @@ def _loaded(target: Any, where: str) -> Any:
 def _member(
     target: Any,
     values: list[str],
-    url_parameters: Sequence[str],
+    url_parameters: Collection[str],
     where: str,
     *,
     is_group: bool,
@@ -170,7 +170,7 @@ def _takes(cls: type[Any], count: int) -> bool:
 def _reader(
     value: str,
     converter: Callable[[str], Any],
-    url_parameters: Sequence[str],
+    url_parameters: Collection[str],
     cls: type[Any],
     where: str,
 ) -> Any:

@@ -27,7 +27,15 @@ from .miss import answer_miss
 from .options import AppListenOptions, AppOptions, options_of
 from .request import Request
 from .response import Response
-from .route import PATTERN_RULES, Handler, MaxBody, Route, Wrapper, check_max_body
+from .route import (
+    PATTERN_RULES,
+    Guard,
+    Handler,
+    MaxBody,
+    Route,
+    Wrapper,
+    check_max_body,
+)
 from .router import Router
 from .signals import handled_signals, shorter_interval
 from .testing import TestClient
@@ -135,8 +143,10 @@ class App(Verbs):
         handler: AnyHandler,
         middlewares: Sequence[Member],
         max_body: MaxBody,
+        guard: Guard | None = None,
     ) -> Self:
         route = Route(self, method, path, handler, middlewares)
+        route.guard = guard
         if max_body is not None and max_body != "default":
             check_max_body(route, max_body)
         token = self._loop.add_route(route)

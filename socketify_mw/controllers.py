@@ -7,7 +7,7 @@ arguments are given by name: request, response, the URL's parameters, and whatev
 
 import importlib
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from types import CoroutineType, ModuleType
 from typing import TYPE_CHECKING, Any, get_type_hints
 
@@ -41,7 +41,9 @@ class Controllers:
             importlib.import_module(it) if isinstance(it, str) else it for it in places
         ]
 
-    def member_of(self, spec: Any, url_parameters: Sequence[str], where: str) -> Any:
+    def member_of(
+        self, spec: Any, url_parameters: Mapping[str, Any], where: str
+    ) -> Any:
         """Return a chain member that calls a controller and answers with its result."""
         if isinstance(spec, str):
             name, _, method = spec.partition("@")
@@ -95,7 +97,7 @@ class Controllers:
     def _readers(
         self,
         function: Callable[..., Any],
-        url_parameters: Sequence[str],
+        url_parameters: Mapping[str, Any],
         where: str,
         *,
         skips: bool = False,
@@ -123,10 +125,10 @@ class Controllers:
         return readers
 
     def _reader(
-        self, name: str, hint: Any, url_parameters: Sequence[str]
+        self, name: str, hint: Any, url_parameters: Mapping[str, Any]
     ) -> Reader | None:
         if name in url_parameters:
-            converter = converter_of(hint)
+            converter = converter_of(url_parameters[name] if hint is None else hint)
 
             def read(res: Response, req: Request) -> Any:
                 value = req.get_parameter(name)

@@ -57,7 +57,14 @@ def install(app: "App", kernel: Any, routes: Any, controllers: Any, group: str) 
     for route, pattern, middlewares, handler in plans:
         for method in route.methods:
             try:
-                getattr(app, method)(pattern, handler, middlewares=middlewares)
+                app._route(
+                    method.upper(),
+                    pattern,
+                    handler,
+                    middlewares,
+                    "default",
+                    route.guard(),
+                )
             except RouteError as error:
                 problems.append(f"{route}: {error}")
     _raise(problems)
@@ -85,7 +92,9 @@ def _plan(
     before: identities of what runs in any case.
     """
     where = str(route)
-    parameters = [it[1:] for it in pattern.split("/") if it.startswith(":")]
+    names = [it[1:].partition("<")[0] for it in pattern.split("/") if it[:1] == ":"]
+    types = route.types()
+    parameters = {name: types[name] for name in names if name in types}
     count = len(problems)
     specs = [*route.prepended, *_group(aliases, group), *route.middlewares]
     members: list[Any] = []
@@ -115,7 +124,7 @@ def _group(aliases: Aliases, group: str) -> list[str]:
 
 
 def _excluded(
-    route: Route, aliases: Aliases, parameters: list[str], problems: list[str]
+    route: Route, aliases: Aliases, parameters: Mapping[str, Any], problems: list[str]
 ) -> list[Any]:
     """Return the members that a route leaves out, whatever their parameters are."""
     found = []

@@ -16,13 +16,16 @@ if TYPE_CHECKING:
 Handler = Callable[["Response", "Request"], object]
 Wrapper = Callable[[Handler], Handler]
 
+# Whether a route is for a request whose path matches; else the next one gets it.
+Guard = Callable[["Request"], bool]
+
 # Of a route: bytes, None for any number, or the app's own limit.
 MaxBody = int | Literal["default"] | None
 
 PATTERN_RULES = (
     "A pattern begins with '/', and has neither query nor fragment; a segment may be "
-    "':name', the last one may be '*'; at most 16 parameters, each name once; the same "
-    "method and pattern once"
+    "':name', ':name<int>' or ':name<uuid>', the last one may be '*'; at most 16 "
+    "parameters, each name once; the same method and pattern once"
 )
 
 # What may stand in a pattern as it is. The rest is percent-encoded, as clients do.
@@ -35,6 +38,7 @@ class Route:
     __slots__ = (
         "_bare",
         "app",
+        "guard",
         "handler",
         "members",
         "method",
@@ -56,7 +60,10 @@ class Route:
         self.method = method
         self.pattern = quote(pattern, safe=_PLAIN)
         segments = self.pattern.split("/")
-        self.parameters = [part[1:] for part in segments if part.startswith(":")]
+        self.parameters = [
+            part[1:].partition("<")[0] for part in segments if part.startswith(":")
+        ]
+        self.guard: Guard | None = None
         self.members: tuple[Member, ...] = ()
         self._bare: Handler | None = None  # the handler, if nothing is in front of it
         self.handler: Handler = handler  # what the loop calls; see `compose`
@@ -96,6 +103,8 @@ class Route:
             self.handler = handler_of(members, self.app._loop.turns)
         for wrap in wrappers:
             self.handler = wrap(self.handler)
+        if self.guard is not None:
+            self.handler = _guarded(self.handler, self.guard)
 
     def __str__(self) -> str:
         last = f" ({name_of(self.members[-1])})" if self.members else ""
@@ -106,6 +115,16 @@ class Route:
         has_twin = len(set(self.parameters)) < len(self.parameters)
         if "?" in self.pattern or "#" in self.pattern or has_stray_star or has_twin:
             raise RouteError(f"{self}: it can never match. {PATTERN_RULES}")
+
+
+def _guarded(handler: Handler, guard: Guard) -> Handler:
+    def guarded(res: "Response", req: "Request") -> object:
+        if guard(req):
+            return handler(res, req)
+        req.set_yield(True)
+        return None
+
+    return guarded
 
 
 def check_max_body(route: Route, max_body: object) -> None:

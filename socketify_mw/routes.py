@@ -13,11 +13,12 @@ Example::
 
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from copy import copy
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 
+from .alias import nearest
 from .errors import RouteError
 
 if TYPE_CHECKING:
@@ -26,17 +27,28 @@ if TYPE_CHECKING:
 
 _METHODS = ("get", "post", "put", "patch", "delete", "options", "head", "any")
 
+# `@name`, or `?name` if it may be left out, perhaps with `:type`; each a whole segment.
 _MARKS = ("@", "?")
+_PARAMETER = re.compile(r"[@?]([A-Za-z_][A-Za-z0-9_]*)(?::([A-Za-z_][A-Za-z0-9_]*))?")
 
-# `@name` and `?name`, which may be left out, each a whole segment.
-_PARAMETER = re.compile(r"([@?])([A-Za-z_][A-Za-z0-9_]*)")
+# Types that the server tells apart by itself, and how it spells them; those of
+# `Route.compile` have numbers.
+_NATIVE = {
+    "int": "<int>",
+    "integer": "<int>",
+    "uuid": "<uuid>",
+    "string": "",
+    "str": "",
+}
+_compiled: dict[str, tuple[int, re.Pattern[str]]] = {}
 
 
 class Route:
     """A route to a controller. Its methods return it, so that calls can be chained.
 
-    URLs have parameters as `@name`; `?name` at the end may be left out. `controller`
-    is "Name@method", "Name" for one that is called itself, a class, or a function.
+    URLs have parameters as `@name`, or `@name:type` with one of the types int, string,
+    uuid, and those of `compile`; `?name` at the end may be left out. `controller` is
+    "Name@method", "Name" for one that is called itself, a class, or a function.
     """
 
     def __init__(self, methods: Sequence[str], url: str, controller: Any) -> None:
@@ -112,6 +124,21 @@ class Route:
     def match(cls, methods: Sequence[str], url: str, controller: Any) -> "Route":
         """Return a route for several methods."""
         return cls(methods, url, controller)
+
+    @classmethod
+    def fallback(cls, controller: Any) -> "Route":
+        """Return a route for every request that no other one matches."""
+        return cls(["any"], "/*", controller)
+
+    @classmethod
+    def compile(cls, name: str, expression: str) -> None:
+        """Make a type of parameters: `@name:type` takes what the whole of a regular
+        expression matches, percent-decoded. Else the next route gets the request.
+        """
+        if not name.isidentifier() or name in _NATIVE:
+            raise RouteError(f"{name!r} is no name for a type of parameters")
+        number = _compiled[name][0] if name in _compiled else len(_compiled)
+        _compiled[name] = number, re.compile(expression)
 
     @classmethod
     def redirect(cls, url: str, to: str, status: int = 302) -> "Route":
@@ -195,20 +222,55 @@ class Route:
     def patterns(self) -> list[str]:
         """Return the server's patterns: two if a parameter may be left out."""
         segments = self.url.split("/")
-        for segment in segments:
-            if segment[:1] in _MARKS and not _PARAMETER.fullmatch(segment):
-                raise RouteError(
-                    f"{self}: {segment!r} is no parameter. It is `@name`, or `?name` "
-                    "if it may be left out; types such as `@id:int` are not there yet"
-                )
+        whole = "/".join(map(self._spelled, segments))
         optional = [i for i, it in enumerate(segments) if it.startswith("?")]
-        names = [_PARAMETER.fullmatch(it) for it in segments]
-        pairs = zip(segments, names, strict=True)
-        whole = "/".join(f":{name[2]}" if name else it for it, name in pairs)
         if not optional:
             return [whole]
-        short = "/".join(whole.split("/")[: optional[0]]) or "/"
-        return [short, whole]
+        return ["/".join(whole.split("/")[: optional[0]]) or "/", whole]
+
+    def _spelled(self, segment: str) -> str:
+        if segment[:1] not in _MARKS:
+            return segment
+        found = _PARAMETER.fullmatch(segment)
+        if found is None:
+            raise RouteError(
+                f"{self}: {segment!r} is no parameter. It is `@name`, or `?name` if it "
+                "may be left out, perhaps with a type: `@id:int`"
+            )
+        name, kind = found.groups()
+        if kind is None or kind in _NATIVE:
+            return f":{name}{_NATIVE.get(kind or 'str')}"
+        if kind not in _compiled:
+            raise RouteError(
+                f"{self}: there is no type {kind!r} of parameters"
+                f"{nearest(kind, [*_NATIVE, *_compiled])}"
+            )
+        return f":{name}<{_compiled[kind][0]}>"
+
+    def types(self) -> dict[str, Any]:
+        """Return the type of each parameter, None for text, by name."""
+        found = map(_PARAMETER.fullmatch, self.url.split("/"))
+        pairs = (it.groups() for it in found if it is not None)
+        return {
+            name: int if kind in ("int", "integer") else None for name, kind in pairs
+        }
+
+    def guard(self) -> Callable[["Request"], bool] | None:
+        """Return what tells whether parameters of compiled types are what they mean."""
+        found = map(_PARAMETER.fullmatch, self.url.split("/"))
+        pairs = (it.groups() for it in found if it is not None)
+        checks = [(name, _compiled[it][1]) for name, it in pairs if it in _compiled]
+        if not checks:
+            return None
+
+        def guard(request: "Request") -> bool:
+            for name, expression in checks:
+                value = request.get_parameter(name)
+                if value is not None and not expression.fullmatch(value):
+                    return False
+            return True
+
+        return guard
 
     def __str__(self) -> str:
         return f"{'/'.join(self.methods).upper()} {self.url} ({self.place})"
@@ -235,10 +297,10 @@ def build_url(url: str, parameters: dict[str, object]) -> str:
         found = _PARAMETER.fullmatch(segment)
         if found is None:
             segments.append(segment)
-        elif found[2] in left:
-            segments.append(quote(str(left.pop(found[2])), safe=""))
-        elif found[1] == "@":
-            raise ValueError(f"{url} needs the parameter {found[2]!r}")
+        elif found[1] in left:
+            segments.append(quote(str(left.pop(found[1])), safe=""))
+        elif segment.startswith("@"):
+            raise ValueError(f"{url} needs the parameter {found[1]!r}")
     query = "&".join(
         f"{quote(key, safe='')}={quote(str(it), safe='')}" for key, it in left.items()
     )

@@ -570,7 +570,9 @@ PROBLEMS = [
     (Get("/@id", "ManyController@typed"), "wants 'clock'"),
     (Get("/", 5), "5 is no controller"),
     (Get("/a?b", answer), "it can never match"),
-    (Get("/@id:int", answer), "'@id:int' is no parameter.*not there yet"),
+    (Get("/@id:inte", answer), "no type 'inte' of parameters; did you mean 'int"),
+    (Get("/@id<int>", answer), "'@id<int>' is no parameter"),
+    (Get("/@1", answer), "'@1' is no parameter"),
     (Get("/@", answer), "'@' is no parameter"),
 ]
 
@@ -621,3 +623,74 @@ def test_a_chain_may_have_classes_and_functions_in_any_order(serve):
     client = serve(setup).client()
     assert json.loads(client.ask("/").body) == ["data"]
     assert json.loads(client.ask("/2").body) == ["data"]
+
+
+# ---- parameters of types ----
+
+UUID = "0123abcd-0123-4567-89ab-CDEF01234567"
+
+
+def test_types_tell_routes_apart():
+    def told(name):
+        return lambda x: [name, x]
+
+    Route.compile("word_of_test", "[a-c]+")
+    Route.compile("year_of_test", "(19|20)[0-9]{2}x?")
+    routes = [
+        Get("/a/@x", told("text")),
+        Get("/a/@x:word_of_test", told("word")),
+        Get("/a/@x:int", told("int")),
+        Get("/a/@x:uuid", told("uuid")),
+        Get("/a/@x:year_of_test", told("year")),
+        Get("/b/@x:year_of_test", told("year")),
+        Get("/b/@x:string/c", told("string")),
+        Get("/c/?x:int", lambda x=None: ["optional", x]),
+    ]
+    app = App().kernel(Grouped, routes=routes)
+    client = app.test_client()
+    asked = ["7", "abc", "1999x", UUID, "x", "123456789012345678901", "%61", "-7"]
+    found = [client.get(f"/a/{it}").json() for it in asked]
+    assert found == [
+        ["int", 7],
+        ["word", "abc"],
+        ["year", "1999x"],
+        ["uuid", UUID],
+        ["text", "x"],
+        ["text", "123456789012345678901"],
+        ["word", "a"],
+        ["text", "-7"],
+    ]
+    assert client.get("/b/1999").json() == ["year", "1999"]
+    ran.clear()
+    assert client.get("/b/1850").status == 404
+    assert order() == "Http.before Http.after"  # once, though a route was passed over
+    assert client.get("/b/1850/c").json() == ["string", "1850"]
+    assert client.get("/c").json() == ["optional", None]
+    assert client.get("/c/5").json() == ["optional", 5]
+    assert client.get("/c/x").status == 404
+    assert app.match("GET", "/a/7").parameters == {"x": "7"}
+
+
+def test_types_are_native_on_the_function_side_too(serve):
+    def setup(app):
+        app.get("/:id<int>", lambda res, req: res.end(f"int {req.get_parameter('id')}"))
+        app.get("/:id<uuid>", lambda res, req: res.end("uuid"))
+        app.get("/:id", lambda res, req: res.end("text"))
+
+    client = serve(setup).client()
+    assert client.ask("/7").body == b"int 7"
+    assert client.ask(f"/{UUID}").body == b"uuid"
+    assert client.ask("/a").body == b"text"
+
+
+@pytest.mark.parametrize("name", ["int", "not a name", ""])
+def test_a_type_needs_a_name_of_its_own(name):
+    with pytest.raises(RouteError, match="is no name for a type"):
+        Route.compile(name, ".*")
+
+
+def test_a_fallback_takes_what_no_other_route_matches():
+    routes = [Get("/a", answer), Route.fallback(lambda request: request.get_url())]
+    client = App().kernel(Names, routes=routes).test_client()
+    assert (client.get("/a").text, client.get("/b/c").text) == ("x", "/b/c")
+    assert client.request("PUT", "/a").text == "/a"

@@ -14,13 +14,19 @@
 
 /* Nodes and routes are named by their place in the block, in units of 4 bytes. */
 typedef struct node {
-    uint32_t param;   /* child for `:name`; 0: none */
+    uint32_t param;   /* first child for a parameter; 0: none */
+    uint32_t sibling; /* of a parameter: the next one of its parent, of a later kind */
+    uint32_t kind;    /* of a parameter: which segments it takes */
     uint32_t own;     /* first route of the pattern that ends here; 0: none */
     uint32_t rest;    /* first route of the pattern that ends with `*` below here */
     uint32_t statics; /* a bit for the hash of each static segment below here */
     uint32_t length;
     char segment[];
 } node;
+
+/* Those of other kinds stand between: they are the caller's to tell apart. */
+enum { KIND_INT, KIND_UUID, KIND_OTHER };
+#define KIND_TEXT UINT32_MAX
 
 typedef struct route {
     uint32_t token;
@@ -168,13 +174,45 @@ static int static_child(router *r, uint32_t from, const part *it, uint32_t *to)
     return 0;
 }
 
-static int param_child(router *r, uint32_t from, uint32_t *to)
+/* What `:name<type>` says: int, uuid, or a number of the caller's own; none is text. */
+static int read_kind(smw_str segment, uint32_t *kind)
 {
-    *to = node_at(r, from)->param;
-    if (*to != 0) return 0;
+    const char *end = segment.data + segment.length;
+    const char *p = memchr(segment.data, '<', segment.length);
+    *kind = KIND_TEXT;
+    if (p == NULL) return 0;
+    if (p == segment.data + 1 || end[-1] != '>') return SMW_EPATTERN;
+    smw_str type = str_range(p + 1, end - 1);
+    uint32_t number = 0;
+    if (str_equal(type, STR("int"))) *kind = KIND_INT;
+    else if (str_equal(type, STR("uuid"))) *kind = KIND_UUID;
+    else if (type.length == 0 || type.length > 6) return SMW_EPATTERN;
+    else {
+        for (size_t i = 0; i < type.length; i++) {
+            if (type.data[i] < '0' || type.data[i] > '9') return SMW_EPATTERN;
+            number = number * 10 + (uint32_t)(type.data[i] - '0');
+        }
+        *kind = KIND_OTHER + number;
+    }
+    return 0;
+}
+
+static int param_child(router *r, uint32_t from, uint32_t kind, uint32_t *to)
+{
+    uint32_t before = 0, next = node_at(r, from)->param;
+    while (next != 0 && node_at(r, next)->kind < kind) {
+        before = next;
+        next = node_at(r, next)->sibling;
+    }
+    *to = next;
+    if (next != 0 && node_at(r, next)->kind == kind) return 0;
     int result = add_node(r, STR(""), to);
-    if (result == 0) node_at(r, from)->param = *to;
-    return result;
+    if (result != 0) return result;
+    node_at(r, *to)->kind = kind;
+    node_at(r, *to)->sibling = next;
+    if (before != 0) node_at(r, before)->sibling = *to;
+    else node_at(r, from)->param = *to;
+    return 0;
 }
 
 static uint32_t *first_route(const router *r, uint32_t at, bool is_rest)
@@ -213,7 +251,10 @@ int router_add(router *r, int method, smw_str pattern, uint32_t token)
         bool is_param = it.segment.length > 0 && it.segment.data[0] == ':';
         if (is_param && it.segment.length == 1) return SMW_EPATTERN;
         if (is_param && ++params > SMW_MAX_PARAMS) return SMW_ELIMIT;
-        int result = is_param ? param_child(r, at, &at) : static_child(r, at, &it, &at);
+        uint32_t kind = KIND_TEXT;
+        int result = is_param ? read_kind(it.segment, &kind) : 0;
+        if (result != 0) return result;
+        result = is_param ? param_child(r, at, kind, &at) : static_child(r, at, &it, &at);
         if (result != 0) return result;
     }
     return add_route(r, at, false, method, token);
@@ -275,6 +316,44 @@ static const part *part_at(walk *w, uint32_t depth, const char *p, part *spare)
     return it;
 }
 
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+static bool is_hex(char c)
+{
+    return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
+}
+
+/* 8-4-4-4-12 hexadecimal digits (RFC 9562 4). */
+static bool is_uuid(smw_str it)
+{
+    if (it.length != 36) return false;
+    for (size_t i = 0; i < it.length; i++) {
+        bool is_dash = i == 8 || i == 13 || i == 18 || i == 23;
+        if (is_dash ? it.data[i] != '-' : !is_hex(it.data[i])) return false;
+    }
+    return true;
+}
+
+/* One that fits 64 bits: so the walk, which may come here from many nodes, reads no more
+ * of a segment whose length the client has chosen. */
+static bool is_int(smw_str it)
+{
+    if (it.length > 18) return false;
+    for (size_t i = 0; i < it.length; i++)
+        if (!is_digit(it.data[i])) return false;
+    return true;
+}
+
+static bool takes(uint32_t kind, smw_str segment)
+{
+    if (kind == KIND_INT) return is_int(segment);
+    if (kind == KIND_UUID) return is_uuid(segment);
+    return true;
+}
+
 static bool find(walk *w, uint32_t at, uint32_t depth, const char *p);
 
 static bool enter(walk *w, uint32_t child, uint32_t depth, smw_str segment)
@@ -294,9 +373,11 @@ static bool find(walk *w, uint32_t at, uint32_t depth, const char *p)
     const part *it = part_at(w, depth, p, &spare);
     uint32_t child = follow(w->router, at, it);
     if (child != 0 && enter(w, child, depth + 1, it->segment)) return true;
-    if (here->param != 0 && it->segment.length > 0) {
+    if (it->segment.length == 0) return accept(w, here->rest);
+    for (child = here->param; child != 0; child = node_at(w->router, child)->sibling) {
+        if (!takes(node_at(w->router, child)->kind, it->segment)) continue;
         w->match->params[w->match->param_count++] = it->segment;
-        if (enter(w, here->param, depth + 1, it->segment)) return true;
+        if (enter(w, child, depth + 1, it->segment)) return true;
         w->match->param_count--;
     }
     return accept(w, here->rest);

@@ -29,7 +29,9 @@ void router_free(router *r);
 int router_add(router *r, int method, smw_str pattern, uint32_t token);
 
 /* Fill `match` with the match number `skip`, from 0; its parameters borrow from `path`.
- * Matches come in this order: where they part, static before `:name` before `*`; for one
+ * Matches come in this order: where they part, static before parameters before `*`, and of
+ * parameters `:name<int>` (1 to 18 digits) before `:name<uuid>` before `:name<N>`, a number that stands for
+ * a kind of the caller's own and takes any segment, before `:name`; for one
  * pattern the method's own route, for HEAD then that of GET, then that of any method. */
 void router_find(const router *r, int method, smw_str path, uint32_t skip,
                  router_match *match);

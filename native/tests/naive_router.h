@@ -32,12 +32,63 @@ static inline smw_str naive_cut(smw_str text, smw_str *rest)
     return str_range(text.data, p);
 }
 
-/* 's'tatic, ':' parameter, '*' rest; 'x' malformed. */
+/* What a parameter is for: the text between < and >; none of it: NULL data. */
+static inline smw_str naive_type(smw_str segment)
+{
+    for (size_t i = 0; i < segment.length; i++)
+        if (segment.data[i] == '<')
+            return str_range(segment.data + i + 1, segment.data + segment.length - 1);
+    return (smw_str){NULL, 0};
+}
+
+static inline bool naive_all(smw_str text, const char *allowed)
+{
+    for (size_t i = 0; i < text.length; i++)
+        if (text.data[i] == 0 || strchr(allowed, text.data[i]) == NULL) return false;
+    return text.length > 0;
+}
+
+/* 's'tatic; of parameters 'i'nt, 'u'uid, a caller's kind '#', ':' text; '*' rest; 'x'
+ * malformed. */
 static inline char naive_kind(smw_str segment, bool is_last)
 {
     if (str_equal(segment, STR("*"))) return is_last ? '*' : 'x';
     if (segment.length == 0 || segment.data[0] != ':') return 's';
-    return segment.length > 1 ? ':' : 'x';
+    if (segment.length == 1 || segment.data[1] == '<') return 'x';
+    if (memchr(segment.data, '<', segment.length) == NULL) return ':';
+    if (segment.data[segment.length - 1] != '>') return 'x';
+    smw_str type = naive_type(segment);
+    if (str_equal(type, STR("int"))) return 'i';
+    if (str_equal(type, STR("uuid"))) return 'u';
+    return naive_all(type, "0123456789") && type.length <= 6 ? '#' : 'x';
+}
+
+static inline bool naive_is_param(char kind)
+{
+    return strchr("iu#:", kind) != NULL;
+}
+
+static inline bool naive_takes(char kind, smw_str segment)
+{
+    if (segment.length == 0) return false;
+    if (kind == 'i') return segment.length <= 18 && naive_all(segment, "0123456789");
+    if (kind != 'u') return true;
+    if (segment.length != 36) return false;
+    for (size_t i = 0; i < 36; i++) {
+        smw_str one = {segment.data + i, 1};
+        const char *wanted = i == 8 || i == 13 || i == 18 || i == 23
+                                 ? "-"
+                                 : "0123456789abcdefABCDEF";
+        if (!naive_all(one, wanted)) return false;
+    }
+    return true;
+}
+
+static inline long naive_number(smw_str type)
+{
+    long number = 0;
+    for (size_t i = 0; i < type.length; i++) number = number * 10 + type.data[i] - '0';
+    return number;
 }
 
 static inline int naive_check(smw_str pattern)
@@ -49,7 +100,7 @@ static inline int naive_check(smw_str pattern)
         smw_str segment = naive_cut(rest, &rest);
         char kind = naive_kind(segment, rest.data == NULL);
         if (kind == 'x') return SMW_EPATTERN;
-        if (kind == ':' && ++params > SMW_MAX_PARAMS) return SMW_ELIMIT;
+        if (naive_is_param(kind) && ++params > SMW_MAX_PARAMS) return SMW_ELIMIT;
     }
     return 0;
 }
@@ -60,10 +111,12 @@ static inline int naive_order(smw_str a, smw_str b)
 {
     while (a.data != NULL && b.data != NULL) {
         smw_str x = naive_cut(a, &a), y = naive_cut(b, &b);
-        const char *kinds = "s:*";
+        const char *kinds = "siu#:*";
         long p = strchr(kinds, naive_kind(x, a.data == NULL)) - kinds;
         long q = strchr(kinds, naive_kind(y, b.data == NULL)) - kinds;
         if (p != q) return p < q ? -1 : 1;
+        if (p == 3 && naive_number(naive_type(x)) != naive_number(naive_type(y)))
+            return naive_number(naive_type(x)) < naive_number(naive_type(y)) ? -1 : 1;
         if (p == 0 && !str_equal(x, y)) return 1; /* not one pattern, in any case */
     }
     return a.data == b.data ? 0 : 1;
@@ -94,8 +147,8 @@ static inline bool naive_matches(smw_str pattern, smw_str path, router_match *ma
         if (kind == '*') return true;
         smw_str segment = naive_cut(path, &path);
         if (kind == 's' && !str_equal(wanted, segment)) return false;
-        if (kind == ':' && segment.length == 0) return false;
-        if (kind == ':') match->params[match->param_count++] = segment;
+        if (naive_is_param(kind) && !naive_takes(kind, segment)) return false;
+        if (naive_is_param(kind)) match->params[match->param_count++] = segment;
     }
     return pattern.data == NULL && path.data == NULL;
 }

@@ -66,6 +66,34 @@ static void test_static_goes_before_a_parameter_and_that_before_the_rest(void)
     router_free(r);
 }
 
+static void test_types_go_before_text_and_take_what_they_are_for(void)
+{
+    router *r = router_new();
+    CHECK_INT(add(r, SMW_GET, "/:text", 1), 0);
+    CHECK_INT(add(r, SMW_GET, "/:kind<9>", 2), 0);
+    CHECK_INT(add(r, SMW_GET, "/:id<uuid>", 3), 0);
+    CHECK_INT(add(r, SMW_GET, "/:n<int>", 4), 0);
+    CHECK_INT(add(r, SMW_GET, "/7", 5), 0);
+    CHECK_INT(add(r, SMW_GET, "/:kind<8>/x", 6), 0);
+    CHECK_INT(add(r, SMW_GET, "/:other<int>", 7), SMW_EEXIST);
+    CHECK_INT(token_of(r, SMW_GET, "/7"), 5);
+    CHECK_INT(token_behind(r, SMW_GET, "/7", 1), 4);
+    CHECK_INT(token_behind(r, SMW_GET, "/7", 2), 2);
+    CHECK_INT(token_behind(r, SMW_GET, "/7", 3), 1);
+    CHECK_INT(token_behind(r, SMW_GET, "/7", 4), 0);
+    CHECK_INT(token_of(r, SMW_GET, "/123456789012345678"), 4);
+    CHECK_INT(token_of(r, SMW_GET, "/1234567890123456789"), 2);
+    CHECK_INT(token_of(r, SMW_GET, "/-7"), 2);
+    CHECK_INT(token_of(r, SMW_GET, "/0123abcd-0123-4567-89ab-CDEF01234567"), 3);
+    CHECK_INT(token_of(r, SMW_GET, "/0123abcd-0123-4567-89ab0CDEF01234567"), 2);
+    CHECK_INT(token_of(r, SMW_GET, "/0123abcd-0123-4567-89ab-CDEF0123456"), 2);
+    router_match match = find(r, SMW_GET, "/a/x");
+    CHECK_INT(match.token, 6);
+    CHECK_INT(match.param_count, 1);
+    CHECK_STR(match.params[0], "a");
+    router_free(r);
+}
+
 static void test_a_wrong_turn_is_taken_back_with_its_parameters(void)
 {
     router *r = router_new();
@@ -241,7 +269,8 @@ static void test_targets_that_are_no_paths_are_seen_by_the_roots_rest_alone(void
 static void test_malformed_patterns_are_refused(void)
 {
     static const char *const patterns[] = {
-        "", "a", "*", ":a", "a/b", "/:", "/a/:", "/:/a", "/*/a", "/a/*/b", "/*/", "/a/*/*",
+        "",     "a",       "*",    ":a",      "a/b",      "/:",     "/a/:",  "/:/a", "/*/a", "/a/*/b",
+        "/*/",  "/a/*/*",  "/:<int>", "/:a<", "/:a<>", "/:a<int", "/:a<text>", "/:a<1234567>", "/:a<int>b",
     };
     router *r = router_new();
     for (size_t i = 0; i < sizeof patterns / sizeof *patterns; i++)
@@ -484,27 +513,33 @@ static smw_str random_path(char *text, const char *const *words, uint32_t count)
     size_t length = 0;
     uint32_t segments = 1 + below(4);
     for (uint32_t i = 0; i < segments; i++)
-        length += (size_t)snprintf(text + length, 32, "/%s", words[below(count)]);
+        length += (size_t)snprintf(text + length, 48, "/%s", words[below(count)]);
     return (smw_str){text, length};
 }
 
 static void check_random_routes(void)
 {
-    static const char *const parts[] = {"a", "b", "", ":x", ":yy", "*", ":"};
-    static const char *const words[] = {"a", "b", "", "c", ":x"};
-    static char texts[40][128];
+    static const char *const parts[] = {
+        "a",       "b",        "",       ":x",     ":yy",    "*",     ":",      "7",
+        ":i<int>", ":u<uuid>", ":k<12>", ":k<03>", ":k<3>",  ":<int>", ":i<int", ":k<x>",
+    };
+    static const char *const words[] = {
+        "a", "b", "", "c", ":x", "7", "123456789012345678", "1234567890123456789",
+        "0123abcd-0123-4567-89ab-CDEF01234567", "0123abcd-0123-4567-89ab-CDEF0123456x",
+    };
+    static char texts[40][256];
     router *r = router_new();
     naive_router naive = {0};
     for (uint32_t i = 0; i < 40; i++) {
-        smw_str pattern = random_path(texts[i], parts, 7);
+        smw_str pattern = random_path(texts[i], parts, 16);
         int method = (int)below(SMW_METHODS);
         if (below(6) == 0) method = SMW_ANY;
         int wanted = naive_add(&naive, method, pattern, i + 1);
         CHECK_INT(router_add(r, method, pattern, i + 1), wanted);
     }
     for (int i = 0; i < 200; i++) {
-        char text[128];
-        smw_str path = random_path(text, words, 5);
+        char text[256];
+        smw_str path = random_path(text, words, 10);
         int method = (int)below(SMW_METHODS + 1);
         const naive_route *last = NULL;
         uint32_t skip = 0;
@@ -531,6 +566,7 @@ int main(void)
 {
     RUN(test_an_empty_router_finds_nothing);
     RUN(test_static_goes_before_a_parameter_and_that_before_the_rest);
+    RUN(test_types_go_before_text_and_take_what_they_are_for);
     RUN(test_a_wrong_turn_is_taken_back_with_its_parameters);
     RUN(test_parameters_borrow_from_the_path);
     RUN(test_paths_are_compared_byte_by_byte);
