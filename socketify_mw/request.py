@@ -31,6 +31,7 @@ from ._binding import (
     W_TARGET_END,
 )
 from .errors import RequestExpired
+from .words import RequestWords
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -102,7 +103,7 @@ class Headers(dict[str, str]):
         return [value for key, value in self.lines if key == lower]
 
 
-class Request:
+class Request(RequestWords):
     """One request. Made by the loop, which sets the slots; see `Loop`."""
 
     __slots__ = (

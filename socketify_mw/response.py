@@ -32,6 +32,7 @@ from .errors import ClientGone
 from .functions import name_of, place_of
 from .head import CommitHook, Head, cookie_line
 from .outbox import Outbox
+from .words import ResponseWords
 
 if TYPE_CHECKING:
     from .app import App
@@ -60,7 +61,7 @@ _GONE: Final = Head()
 _ENDED: Final = (_DONE, _FAILED)
 
 
-class Response:
+class Response(ResponseWords):
     """The answer to one request. Made by the loop, which sets the slots; see `Loop`.
 
     Its methods can be chained. Status and fields may be given in any order until
@@ -173,9 +174,24 @@ class Response:
 
     cork_send = send
 
-    def redirect(self, location: str, status_code: int = 302) -> Self:
-        """Send the client to another address, percent-encoded where it must be."""
-        target = quote(location, safe=_URL_SAFE)
+    def redirect(
+        self,
+        location: str | None = None,
+        status_code: int = 302,
+        *,
+        name: str | None = None,
+        **parameters: object,
+    ) -> Self:
+        """Send the client to another address, percent-encoded where it must be.
+
+        name: of the route to go to, in place of an address, with its parameters; see
+            `App.url`.
+        """
+        if (location is None) == (name is None):
+            raise TypeError("give the address, or the name of a route")
+        if name is not None:
+            location = self.app.url(name, **parameters)
+        target = quote(location or "", safe=_URL_SAFE)
         self.write_status(status_code)
         self.write_header(b"Location", target)
         return self.end()

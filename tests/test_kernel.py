@@ -694,3 +694,91 @@ def test_a_fallback_takes_what_no_other_route_matches():
     client = App().kernel(Names, routes=routes).test_client()
     assert (client.get("/a").text, client.get("/b/c").text) == ("x", "/b/c")
     assert client.request("PUT", "/a").text == "/a"
+
+
+# ---- requests and responses in Masonite's words ----
+
+
+def test_a_request_is_read_in_other_words():
+    def read(request):
+        request.set_user({"name": "Ann"})
+        return [
+            request.param("id"),
+            request.param("none"),
+            request.header("X-One"),
+            request.cookie("a"),
+            request.get_path(),
+            request.get_request_method(),
+            request.is_ajax(),
+            request.accepts_json(),
+            request.user(),
+            request.state.user,
+        ]
+
+    routes = [Get("/a/@id", read), Get("/user", lambda request: [request.user()])]
+    client = App().kernel(Names, routes=routes).test_client()
+    headers = {
+        "x-one": "1",
+        "cookie": "a=b%20c",
+        "x-requested-with": "XMLHttpRequest",
+        "accept": "text/html, application/problem+json;q=0.5",
+    }
+    ann = {"name": "Ann"}
+    expected = ["5", None, "1", "b c", "/a/5", "GET", True, True, ann, ann]
+    assert client.get("/a/5?x=1", headers=headers).json() == expected
+    assert client.get("/user").json() == [None]
+
+
+@pytest.mark.parametrize(
+    ("accept", "expected"),
+    [
+        (None, False),
+        ("*/*", False),
+        ("application/json", True),
+        ("text/html;q=1, Application/JSON ; q=0.1", True),
+        ("application/json;q=0", False),
+        ("application/jsonp", False),
+    ],
+)
+def test_json_is_accepted_when_it_is_named(accept, expected):
+    routes = [Get("/", lambda request: [request.accepts_json()])]
+    headers = {} if accept is None else {"accept": accept}
+    client = App().kernel(Names, routes=routes).test_client()
+    assert client.get("/", headers=headers).json() == [expected]
+
+
+class Page:
+    def render(self, template, **names):
+        return f"{template} {names}"
+
+
+ANSWERS = [
+    (lambda response: response.json("text"), 200, '"text"'),
+    (lambda response: response.json(None, 201), 201, "null"),
+    (lambda response: response.status(202).header("ETag", "x").end(), 202, ""),
+    (lambda response: response.view("page", {"a": 1}), 200, "page {'a': 1}"),
+    (lambda response: response.view("page"), 200, "page {}"),
+    (lambda response: response.redirect(name="thing", id="a b"), 302, ""),
+    (lambda response: response.cookie("a", "b", path="/x").end("x"), 200, "x"),
+    (lambda response: response.delete_cookie("a").end("x"), 200, "x"),
+    (lambda response: response.redirect(), 500, "Internal Server Error"),
+    (lambda response: response.redirect("/", name="a"), 500, "Internal Server Error"),
+]
+
+
+@pytest.mark.parametrize(("say", "status", "text"), ANSWERS)
+def test_an_answer_is_given_in_other_words(say, status, text):
+    routes = [Get("/", say), Get("/thing/@id", say).name("thing")]
+    app = App().kernel(Names, routes=routes)
+    app.template(Page())
+    found = app.test_client().get("/")
+    assert (found.status, found.text) == (status, text)
+    if status == 302:
+        assert found.header("location") == "/thing/a%20b"
+    if status in (200, 201) and text in ('"text"', "null"):
+        assert found.header("content-type") == "application/json"
+    if status == 202:
+        assert ("ETag", "x") in found.headers
+    if text == "x":
+        cookie = found.header("set-cookie")
+        assert cookie in ("a=b; Path=/x", "a=; Path=/; Max-Age=0")
