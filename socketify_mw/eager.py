@@ -32,77 +32,112 @@ _count_references: Callable[[object], int] = getattr(sys, "getrefcount", lambda 
 _MOST_IDLE = 256
 
 
-class _Step:
-    """In asyncio's queue of handles: a carrier's next step."""
+# Past the carrier's own method, which is for others.
+_set = object.__setattr__
 
-    __slots__ = ("_callback", "_context")
+
+class _State:
+    """What a carrier is about; in asyncio's queue of handles it is its next step.
+
+    It does not stand in the carrier itself, whose attributes are its coroutine's.
+    """
+
+    __slots__ = (
+        "_callback",
+        "context",
+        "home",
+        "is_idle",
+        "is_owned",
+        "rest",
+        "values",
+        "waits_for",
+    )
 
     _cancelled = False
     _callback: Callable[[], object] | None
-    _context: Context
+    context: Context
+    values: tuple[Any, ...]  # of the context, as it was
+    home: "list[Carrier]"  # where the carrier may wait
+    is_idle: bool
+    is_owned: bool  # something was left with the carrier, for one coroutine alone
+    rest: Any  # the coroutine to go on with
+    waits_for: Any  # what that has yielded
 
     def _run(self) -> None:
         # Not kept: it holds the carrier, whose references are counted.
         callback, self._callback = self._callback, None
         assert callback is not None
-        self._context.run(callback)
+        self.context.run(callback)
 
 
 class Carrier(asyncio.Task[None]):
     """A task that nobody can see, or miss, before its coroutine has begun."""
 
-    __slots__ = (
-        "context",
-        "is_idle",
-        "is_owned",
-        "rest",
-        "step",
-        "values",
-        "waits_for",
-    )
+    __slots__ = ("_smw_state",)
 
-    is_idle: bool
-    is_owned: bool  # something was left with it, that is for one coroutine alone
-    rest: Any  # the coroutine to go on with
-    waits_for: Any  # what that has yielded
-    step: _Step
-    context: Context
-    values: tuple[Any, ...]  # of the context, as it was
+    _smw_state: _State
+
+    def __init__(
+        self, run: Coroutine[Any, Any, None], state: _State, loop: "Loop"
+    ) -> None:
+        _set(self, "_smw_state", state)
+        super().__init__(run, loop=loop, context=state.context)
 
     def done(self) -> bool:
-        return self.is_idle or super().done()
+        return self._smw_state.is_idle or super().done()
+
+    # Whatever is done here to the task, it is its coroutine's own from then on. What is
+    # read is the same for each coroutine, and a new task would have others.
 
     def cancel(self, msg: Any | None = None) -> bool:
-        self.is_owned = True
+        self._smw_state.is_owned = True
         return super().cancel(msg)
 
     def set_name(self, value: object, /) -> None:
-        self.is_owned = True
+        self._smw_state.is_owned = True
         super().set_name(value)
 
     def add_done_callback(
         self, fn: Callable[[Any], object], /, *, context: Context | None = None
     ) -> None:
-        self.is_owned = True
+        self._smw_state.is_owned = True
         super().add_done_callback(fn, context=context)
 
-    def has_traces(self) -> bool:
-        """Whether the coroutine that has ended has left something with its task.
+    def __setattr__(self, name: str, value: object) -> None:
+        self._smw_state.is_owned = True  # C tasks have a dict that nobody can ask for
+        super().__setattr__(name, value)
 
-        But for references, which are counted where it is known how many there are.
-        """
-        return (
-            self.is_owned
-            or getweakrefcount(self) != 1  # of asyncio.all_tasks
-            or (len(self.context) > 0 and self.has_set())
-        )
+    def get_name(self) -> str:
+        self._smw_state.is_owned = True
+        return super().get_name()
 
-    def has_set(self) -> bool:
-        """Whether a context variable was set, be it to an equal value."""
-        values = self.values
-        return len(self.context) != len(values) or (
-            values != () and any(map(is_not, self.context.values(), values))
-        )
+    def get_coro(self) -> Any:
+        self._smw_state.is_owned = True
+        return super().get_coro()
+
+    def get_context(self) -> Context:  # asyncio's has it from 3.12 on
+        self._smw_state.is_owned = True
+        return self._smw_state.context
+
+
+def _has_traces(carrier: Carrier, state: _State) -> bool:
+    """Whether the coroutine that has ended has left something with its task.
+
+    But for references, which are counted where it is known how many there are.
+    """
+    return bool(
+        state.is_owned
+        or getweakrefcount(carrier) != 1  # of asyncio.all_tasks
+        or carrier._asyncio_future_blocking  # by awaiting itself
+        or (len(state.context) > 0 and has_changed(state.context, state.values))
+    )
+
+
+def has_changed(context: Context, values: tuple[Any, ...]) -> bool:
+    """Whether a variable was set since there were these, be it to an equal value."""
+    return len(context) != len(values) or (
+        values != () and any(map(is_not, context.values(), values))
+    )
 
 
 class Starter:
@@ -119,9 +154,6 @@ class Starter:
         self.idle: list[Carrier] = []
         # To a carrier whose coroutine has ended in its first segment, and later on.
         self._references_first = self.references_later = 0
-        if _has_counts:
-            # It measures in its first step, which stays in the queue.
-            loop._ready.append(self._new(copy_context(), ()).step)  # type: ignore[attr-defined]
         self._begin(self._new(copy_context()))
         if _has_counts:
             carrier = self._carrier
@@ -135,9 +167,10 @@ class Starter:
         CancelledError, which ends it and nothing else.
         """
         carrier = self._carrier
+        state = carrier._smw_state
         loop = self.loop
         has_ended = True
-        carrier.is_idle = False
+        state.is_idle = False
         _enter_task(loop, carrier)
         try:
             waits_for = self.context.run(coroutine.send, None)
@@ -149,72 +182,79 @@ class Starter:
         finally:
             _leave_task(loop, carrier)
             if has_ended:
-                if (
-                    _count_references(carrier) != self._references_first
-                    or carrier.has_traces()
+                if _count_references(carrier) != self._references_first or _has_traces(
+                    carrier, state
                 ):
                     self._next()
-                    carrier.step._run()  # with nothing to go on with: it ends
+                    state._run()  # with nothing to go on with: it ends
                 else:
-                    carrier.is_idle = True
+                    state.is_idle = True
         if has_ended:
             return None
-        carrier.rest = coroutine
+        state.rest = coroutine
         self._next()
         if waits_for is None:
-            loop._ready.append(carrier.step)  # type: ignore[attr-defined]
+            loop._ready.append(state)  # type: ignore[attr-defined]
             return carrier
-        carrier.waits_for = waits_for
-        carrier.step._run()
+        state.waits_for = waits_for
+        state._run()
         # One that was cancelled in its first segment goes on here, to its end perhaps.
         return None if carrier.done() else carrier
 
     def renew(self) -> None:
         """Begin with the context that is the current one now."""
-        self.idle.clear()
+        # A new list: those that are under way were made in the context that was.
+        self.idle = []
+        if _has_counts and not self.references_later:
+            # It measures in its first step, which stays in the queue: not before the
+            # loop runs, so that no list of all tasks that somebody has holds it.
+            measuring = self._new(copy_context(), ())
+            self.loop._ready.append(measuring._smw_state)  # type: ignore[attr-defined]
         self._begin(self._new(copy_context()))
 
     def renew_if_changed(self) -> bool:
         """Have a fresh context if something was set in the one that there is."""
-        has_set = self._carrier.has_set()
-        if has_set:
-            self._begin(self._new(copy_context()))
-        return has_set
+        state = self._carrier._smw_state
+        if not has_changed(state.context, state.values):
+            return False
+        self._begin(self._new(copy_context()))
+        return True
 
     def adopt(self, context: Context) -> None:
         """Start the next coroutine, and no other, in this context."""
         self.idle.append(self._carrier)
         carrier = self._new(context)
-        carrier.is_owned = True
+        carrier._smw_state.is_owned = True
         self._begin(carrier)
 
     def _next(self) -> None:
         """Have another carrier, for the one that there is goes its own way."""
-        self._carrier._log_destroy_pending = True  # type: ignore[attr-defined]
+        _set(self._carrier, "_log_destroy_pending", True)
         self._begin(self.idle.pop() if self.idle else self._new(copy_context()))
 
     def _begin(self, carrier: Carrier) -> None:
         self._carrier = carrier
-        self.context = carrier.context
+        self.context = carrier._smw_state.context
 
     def _new(self, context: Context, first: Any = None) -> Carrier:
         """Make a carrier, whose first step is kept back.
 
         first: something to run, for a carrier that is to measure.
         """
-        run = _carry(self, first is not None)
+        state = _State()
+        state.context = context
+        state.values = tuple(context.values()) if context else ()
+        state.home = self.idle
+        state.is_idle = True
+        state.is_owned = False
+        state.rest = first
+        state.waits_for = None
+        run = _carry(self, state, first is not None)
         run.send(None)
-        carrier = Carrier(run, loop=self.loop, context=context)
-        carrier.context = context
-        carrier.values = tuple(context.values()) if context else ()
-        carrier.is_owned = False
-        carrier.rest = first
-        carrier.waits_for = None
-        carrier.step = step = _Step()
-        step._context = context
-        step._callback = _take_step_of(carrier, self.loop)
-        carrier.is_idle = True
-        carrier._log_destroy_pending = False  # type: ignore[attr-defined]
+        carrier = Carrier(run, state, self.loop)
+        _set(carrier, "_log_destroy_pending", False)
+        state.is_owned = False
+        state._callback = _take_step_of(carrier, self.loop)
         run.send(carrier)
         return carrier
 
@@ -223,9 +263,10 @@ class Starter:
         if getattr(callback, "__self__", None) is not carrier:
             return False
         self.loop.parking = None
-        carrier.step._callback = callback
-        carrier.is_idle = True
-        carrier._log_destroy_pending = False
+        state = carrier._smw_state
+        state._callback = callback
+        state.is_idle = True
+        _set(carrier, "_log_destroy_pending", False)
         self.idle.append(carrier)
         return True
 
@@ -236,23 +277,23 @@ def _take_step_of(carrier: Carrier, loop: "Loop") -> Callable[[], object]:
     It is the last one, unless another thread has just added its own behind it.
     """
     ready: deque[asyncio.Handle] = loop._ready  # type: ignore[attr-defined]
-    others: list[asyncio.Handle] = []
+    place = len(ready) - 1
     while True:
-        handle = ready.pop()
+        # Read in place: threads add at the end alone, so places stay, and their order.
+        handle = ready[place]
         callback: Callable[[], object] = handle._callback  # type: ignore[attr-defined]
         if getattr(callback, "__self__", None) is carrier:
-            break
-        others.append(handle)
-    ready.extend(reversed(others))
-    return callback
+            del ready[place]
+            return callback
+        place -= 1
 
 
-async def _carry(starter: Starter, measures: bool) -> None:
+async def _carry(starter: Starter, state: _State, measures: bool) -> None:
     carrier: Carrier = await _introduced()
     is_parked = True
     while is_parked:
         try:
-            await _run_rest(carrier)
+            await _run_rest(carrier, state)
         except BaseException:
             # The task keeps it, and its traceback has this frame.
             del carrier
@@ -263,7 +304,8 @@ async def _carry(starter: Starter, measures: bool) -> None:
             measures = False
         is_parked = (
             references == starter.references_later
-            and not carrier.has_traces()
+            and not _has_traces(carrier, state)
+            and state.home is starter.idle
             and len(starter.idle) < _MOST_IDLE
         )
         if is_parked:
@@ -276,7 +318,7 @@ def _introduced() -> Generator[None, Carrier, Carrier]:
 
 
 @coroutine
-def _run_rest(carrier: Carrier) -> Generator[Any, Any, None]:
+def _run_rest(carrier: Carrier, state: _State) -> Generator[Any, Any, None]:
     """Wait for a coroutine, and for what its first segment has yielded, and run it."""
     error: BaseException | None = None
     try:
@@ -285,11 +327,15 @@ def _run_rest(carrier: Carrier) -> Generator[Any, Any, None]:
         raise
     except BaseException as early:  # it was cancelled in its first segment
         error = early
-    rest, carrier.rest = carrier.rest, None
-    waits_for, carrier.waits_for = carrier.waits_for, None
+    rest, state.rest = state.rest, None
+    waits_for, state.waits_for = state.waits_for, None
+    if error is not None and waits_for is not None:
+        # The task is to meet what was yielded as one that is to be cancelled: it has
+        # the checks, and the message. That it is cancelled once more is not counted.
+        carrier.cancel(*error.args)
+        carrier.uncancel()
+        error = None
     del carrier  # see _carry
-    if error is not None and waits_for is not None and waits_for.cancel():
-        error = None  # it comes from there, as in any task
     while waits_for is not None or error is not None:
         if error is not None:
             try:

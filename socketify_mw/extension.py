@@ -23,9 +23,12 @@ class Extension:
         self.members[name] = _Property(name, default_value)
 
     def apply(self, base: type) -> type:
-        """Return a class with the members; objects of `base` may change over to it."""
+        """Return a class with the members; objects of `base` may change over to it.
+
+        They may replace what the class has inherited, the second names of its own.
+        """
         for name in self.members:
-            if name.startswith("_") or hasattr(base, name):
+            if name.startswith("_") or name in vars(base) or hasattr(object, name):
                 raise ValueError(f"{base.__name__} has a {name!r} of its own")
         return type(base.__name__, (base,), {"__slots__": (), **self.members})
 

@@ -10,6 +10,7 @@ from inspect import isawaitable
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
+from .eager import has_changed
 from .request import Request
 from .response import _DONE, _ENDED, _GONE, Response
 
@@ -32,6 +33,9 @@ def follow(
         if awaitable is None:
             return False
     request._response = response
+    if turns.context and has_changed(turns.context, turns.values):
+        # What a plain function has set, which has returned this, is the coroutine's.
+        turns.starter.adopt(turns.context.copy())
     task = turns.starter.start(_drive(turns, response, request, awaitable))
     if task is None:
         return True

@@ -74,7 +74,7 @@ class Loop(asyncio.SelectorEventLoop):
         """
         carrier = self.parking
         if carrier is not None and self.turns.starter.park(carrier, callback):
-            return carrier.step  # type: ignore[return-value]
+            return carrier._smw_state  # type: ignore[return-value]
         if self._closed or self._debug:  # type: ignore[attr-defined]
             return super().call_soon(callback, *arguments, context=context)
         handle = _Handle(callback, arguments, self, context)
@@ -83,7 +83,7 @@ class Loop(asyncio.SelectorEventLoop):
 
     def run_forever(self) -> None:
         """Run until `stop` is called. Handlers see the contextvars that are set now."""
-        self.turns.starter.renew()
+        self.turns.renew()
         super().run_forever()
 
     # ---- what socketify's loop has ----

@@ -11,6 +11,7 @@ import selectors
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextvars import Context, copy_context
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -29,7 +30,7 @@ from ._binding import (
     check,
 )
 from .claim import Claim
-from .eager import Starter
+from .eager import Starter, has_changed
 from .errors import NativeError
 from .follow import follow
 from .request import Request
@@ -98,6 +99,10 @@ class TurnSelector(selectors.BaseSelector):
         self.routes: list[Route] = [None] * FIRST_TOKEN  # type: ignore[list-item]
         self.is_walking = False
         self.is_abandoned = False
+        # What handlers run in, and its values as they were.
+        self.context: Context
+        self.values: tuple[Any, ...]
+        self.renew_context()
         self._loop: Loop | None = None
         self._outbox = b""  # handed to C, and not known to be taken
         self._waiting = 0  # bytes of parts that were written since the last flush
@@ -116,6 +121,11 @@ class TurnSelector(selectors.BaseSelector):
         """Learn whose work may not wait while turns follow each other."""
         self._loop = loop
         self.starter = Starter(loop)
+
+    def renew(self) -> None:
+        """Let handlers see the context variables that are set now."""
+        self.renew_context()
+        self.starter.renew()
 
     # ---- the turn ----
 
@@ -200,7 +210,8 @@ class TurnSelector(selectors.BaseSelector):
         started = perf_counter()
         self.is_walking = True
         try:
-            self._serve(batch, ready)
+            while self.context.run(self._serve, batch, ready):
+                self.renew_context()
         finally:
             # Not in `_serve` itself: CPython 3.13 leaves some jumps back to the head of
             # a loop, where it looks for signals, outside of a `try` around the loop.
@@ -212,10 +223,20 @@ class TurnSelector(selectors.BaseSelector):
         if count and (spent > _CHEAP * count or self._limit != _MOST_REQUESTS):
             self._adapt(spent, count)
 
+    def renew_context(self) -> None:
+        """Let handlers see the variables of the current context, and no others."""
+        self.context = copy_context()
+        self.values = tuple(self.context.values())
+
     def _serve(
         self, batch: Iterator[int], ready: list[tuple[selectors.SelectorKey, int]]
-    ) -> None:
-        """Run the handlers of a batch."""
+    ) -> bool:
+        """Run the handlers of a batch.
+
+        Returns whether there may be more, for which another context is needed: the
+        handler of a request has set variables that are none of the next one's business.
+        """
+        context = self.context
         routes = self.routes
         held = self.held
         turn = self.turn
@@ -251,6 +272,10 @@ class TurnSelector(selectors.BaseSelector):
                             request.preserve()
                 except Exception as error:
                     response._route.app._fail(error, response, request)
+                # Most contexts are empty: that is asked here, without a call.
+                if context and has_changed(context, self.values):
+                    return True
+            return False
         except BaseException:
             # KeyboardInterrupt, SystemExit: the next select answers the request that it
             # met, and goes on with those behind it in `_batch`. Nothing is done here

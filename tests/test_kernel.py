@@ -782,3 +782,16 @@ def test_an_answer_is_given_in_other_words(say, status, text):
     if text == "x":
         cookie = found.header("set-cookie")
         assert cookie in ("a=b; Path=/x", "a=; Path=/; Max-Age=0")
+
+
+def test_an_extension_may_have_one_of_those_names():
+    def extend(request, response, ws):
+        request.property("user", "nobody")
+        response.method(json)
+
+    def json(self, data):
+        return self.end(f"json {data}")
+
+    app = App().get("/", lambda res, req: res.json(req.user))
+    app.register(extend)
+    assert app.test_client().get("/").text == "json nobody"
