@@ -2,17 +2,19 @@
 
 import argparse
 import importlib
+import inspect
 import json
 import os
 import secrets
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import redirect_stdout
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
 from .app import App
 from .errors import RouteError
+from .functions import takes
 from .listing import Match, MemberInfo, RouteInfo
 from .scaffold import make_middleware
 
@@ -27,12 +29,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (LoadError, RouteError) as error:
         print(error, file=sys.stderr)
         return 2
-    print(text)
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:  # such as `| head`: nobody wants the rest
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 
 def _routes(options: argparse.Namespace) -> str:
-    app = load(options.app)
+    with _quiet_stdout():
+        app = load(options.app)
     if options.path is None:
         routes = app.routes()
         if options.method is not None:
@@ -40,7 +46,10 @@ def _routes(options: argparse.Namespace) -> str:
         data: object = {"routes": [asdict(it) for it in routes]}
         text = _table(routes)
     else:
-        match = app.match(options.method or "GET", options.path)
+        try:
+            match = app.match(options.method or "GET", options.path)
+        except ValueError as error:
+            raise LoadError(str(error)) from None
         data = {**asdict(match), "is_miss": match.is_miss}
         text = f"{_verdict(match)}\n\n{_table(match.routes)}"
     return json.dumps(data, indent=2) if options.json else text
@@ -76,22 +85,44 @@ def load(name: str) -> App:
     App.listen = lambda self, *_, **__: self  # type: ignore[method-assign]
     App.run = lambda self, **_: None  # type: ignore[method-assign]
     sys.argv = [module_name]
+    if not all(part.isidentifier() for part in module_name.split(".")):
+        raise LoadError(
+            f"{module_name!r} is no name of a module, such as shop or a.shop"
+        )
     try:
-        with redirect_stdout(sys.stderr):
-            found: Any = importlib.import_module(module_name)
+        found: Any = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
-        if error.name != module_name:
+        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
             raise
-        raise LoadError(f"there is no module {module_name!r} here") from None
+        raise LoadError(f"there is no module {error.name!r} here") from None
     for part in path.split("."):
         if not hasattr(found, part):
             raise LoadError(f"{module_name} has no {path}")
         found = getattr(found, part)
-    if not isinstance(found, App) and callable(found):
+    if not isinstance(found, App) and callable(found) and takes(found, 0):
         found = found()
+        if inspect.iscoroutine(found):
+            found.close()
+            raise LoadError(
+                f"{name} is a coroutine function: make the app without await"
+            )
     if not isinstance(found, App):
         raise LoadError(f"{name} is not an App, but {found!r}")
     return found
+
+
+@contextmanager
+def _quiet_stdout() -> Iterator[None]:
+    """Send to stderr what a program prints, and what its children do."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -145,6 +145,8 @@ class App(Verbs):
         max_body: MaxBody,
         guard: Guard | None = None,
     ) -> Self:
+        if callable(middlewares) or isinstance(middlewares, str):
+            raise RouteError(f"{method} {path}: middlewares is a list of functions")
         route = Route(self, method, path, handler, middlewares)
         route.guard = guard
         if max_body is not None and max_body != "default":

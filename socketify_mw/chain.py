@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import onion
 from .errors import RouteError
-from .functions import PLAIN, is_awaitable, name_of, place_of, takes
+from .functions import PLAIN, has_yield, is_awaitable, name_of, place_of, takes
 from .layer import Layer, layer_of
 from .response import _DONE
 
@@ -68,6 +68,11 @@ def flat(functions: Sequence[Callable[..., Any]], where: object) -> tuple[Member
         else:
             if not callable(function):
                 raise RouteError(f"{where}: {function!r} is not callable")
+            if has_yield(function):
+                raise RouteError(
+                    f"{where}: {name_of(function)} ({place_of(function)}) has a "
+                    "`yield`, but a member of a chain returns its value"
+                )
             if not takes(function, 3):
                 raise RouteError(
                     f"{where}: {name_of(function)} ({place_of(function)}) cannot be "
@@ -115,6 +120,10 @@ def handler_of(members: tuple[Member, ...], turns: "TurnSelector") -> Bare:
         context = starter.context.copy() if sets_variables else starter.context
         try:
             result = context.run(run, members, res, req, None)
+        except Exception as error:
+            # In the context that they have set things in, such as a request's id.
+            req.set_yield(False)
+            context.run(res.app._fail, error, res, req)
         finally:
             if type(result) is CoroutineType:
                 if sets_variables:

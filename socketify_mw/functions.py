@@ -45,6 +45,15 @@ def _takes_any_number(signature: inspect.Signature) -> bool:
     return Parameter.VAR_POSITIONAL in kinds
 
 
+def has_yield(function: object) -> bool:
+    """Whether a call only makes a generator; one of types.coroutine can be awaited."""
+    code = getattr(_inner(function), "__code__", None)
+    flags = code.co_flags if code is not None else 0
+    if flags & inspect.CO_ITERABLE_COROUTINE:
+        return False
+    return bool(flags & (inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR))
+
+
 def name_of(function: object) -> str:
     """Return a function's name as its program's reader knows it."""
     inner = _inner(function)

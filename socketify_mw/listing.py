@@ -1,6 +1,7 @@
 """Listing: an app's routes as data, and what runs for a method and a path."""
 
 import inspect
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 # What clients leave as it is in a path (RFC 3986 3.3), and "%", which begins an escape.
 _PATH_SAFE = "/%:@!$&'()*+,;=-._~"
+
+
+_METHOD = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 5.6.2
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,9 @@ class Match:
     parameters: dict[str, str]
     """Of the first route, by name."""
     allowed: tuple[str, ...]
-    """Methods of the routes for this path, if there is none for this method."""
+    """Methods of the routes for this path, if there is none for this method: the answer
+    is 405 then, or for OPTIONS 204, but for what `not_found` says.
+    """
 
     @property
     def is_miss(self) -> bool:
@@ -92,8 +98,16 @@ def find(
 
     routes: by token.
     """
+    if not isinstance(method, str) or not isinstance(path, str):
+        raise TypeError(f"method and path are str, not {method!r} and {path!r}")
     method = method.upper()
-    path = quote(path.partition("#")[0].partition("?")[0], safe=_PATH_SAFE)
+    if not _METHOD.fullmatch(method):
+        raise ValueError(f"{method!r} is not a method, such as GET")
+    path = quote(
+        path.partition("#")[0].partition("?")[0], safe=_PATH_SAFE, errors="replace"
+    )
+    if not path.startswith("/"):
+        raise ValueError(f"{path!r} is not a path, such as /users/5")
     found: list[Route] = []
     parameters: dict[str, str] = {}
     while True:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from .chain import Member, flat
+from .errors import RouteError
 from .route import MaxBody
 from .verbs import AnyHandler, Verbs
 
@@ -26,6 +27,10 @@ class Router:
     """
 
     def __init__(self, app: "App", prefix: str, middlewares: Sequence[Member]) -> None:
+        if not isinstance(prefix, str):
+            raise RouteError(
+                f"router({prefix!r}): the prefix is a str; middlewares come behind it"
+            )
         self._app = app
         self._prefix = prefix.rstrip("/")
         self._middlewares = flat(middlewares, f"router({prefix!r})")
@@ -136,6 +141,11 @@ class Router:
 
     def _join(self, path: str) -> str:
         """Put a path behind the prefix, with one slash between them."""
+        if not isinstance(path, str):
+            raise RouteError(
+                f"{path!r} is not a str: the decorators take a path, as in "
+                '@router.get("/")'
+            )
         if not path:
             return self._prefix
         return f"{self._prefix}/{path.lstrip('/')}"
@@ -143,9 +153,11 @@ class Router:
     def _decorator(
         self, method: str, path: str, middlewares: Sequence[Member], max_body: MaxBody
     ) -> Callable[[_H], _H]:
+        pattern = self._join(path)
+
         def register(handler: _H) -> _H:
             both = (*self._middlewares, *middlewares)
-            self._app._route(method, self._join(path), handler, both, max_body)
+            self._app._route(method, pattern, handler, both, max_body)
             return handler
 
         return register

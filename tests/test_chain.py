@@ -1217,3 +1217,57 @@ def test_what_one_request_sets_no_other_one_sees(serve, readers):
 
 def read_only(res, req, data):
     return [number.get()]
+
+
+def test_the_error_handler_sees_what_the_chain_has_set():
+    def fail(res, req, data):
+        number.set(5)
+        raise ValueError("x")
+
+    async def fail_later(res, req, data):
+        number.set(6)
+        await asyncio.sleep(0)
+        raise ValueError("x")
+
+    app = App().get("/", middleware(fail, tell)).get("/later", middleware(fail_later))
+    app.set_error_handler(lambda error, res, req: res.end([number.get()]))
+    client = app.test_client()
+    for _ in range(2):
+        assert client.get("/").json() == [5]
+        assert client.get("/later").json() == [6]
+    assert number.get() == 0
+
+
+def test_what_handed_on_and_raised_is_an_error():
+    def fail(res, req, data):
+        req.set_yield(True)
+        raise ValueError("x")
+
+    app = App().get("/a", middleware(fail)).get("/*", lambda res, req: res.end("next"))
+    assert app.test_client().get("/a").status == 500
+
+
+def yielding(res, req, data):
+    yield
+
+
+async def yielding_later(res, req, data):
+    yield
+
+
+@pytest.mark.parametrize("function", [yielding, yielding_later])
+def test_a_member_that_yields_is_refused(function):
+    with pytest.raises(RouteError, match="has a `yield`"):
+        middleware(function)
+
+
+def test_what_is_no_path_prefix_or_list_is_refused():
+    app = App()
+    with pytest.raises(RouteError, match="the decorators take a path"):
+        app.router("/a").get(tell)
+    for prefix in (None, tell):
+        with pytest.raises(RouteError, match="the prefix is a str"):
+            app.router(prefix)
+    for wrong in (tell, "auth"):
+        with pytest.raises(RouteError, match="middlewares is a list"):
+            app.get("/", tell, middlewares=wrong)

@@ -397,6 +397,7 @@ class Kept:
     def __init__(self):
         self.tasks = []
         self.called = []
+        self.names = []
         self.by_task = weakref.WeakKeyDictionary()
         self.weak = []
 
@@ -409,8 +410,20 @@ class Kept:
     def set_a_name(self, task):
         task.set_name("mine")
 
+    def set_an_attribute(self, task):
+        task.user = "Ann"
+
+    def set_one_of_a_common_name(self, task):
+        task.context = {}
+
+    def ask_for_the_name(self, task):
+        self.names.append(task.get_name())
+
     def cancel(self, task):
         assert task.cancel()
+
+    def cancel_with_a_message(self, task):
+        assert task.cancel("why")
 
     def cancel_and_take_it_back(self, task):
         task.cancel()
@@ -459,6 +472,9 @@ async def probe(res, req):
         task.done(),
         kept.by_task.get(task),
         task in kept.tasks,
+        getattr(task, "user", None),
+        getattr(task, "context", None),
+        task.get_name() in kept.names,
     ]
     if req.get_query("wait"):
         await asyncio.sleep(0)
@@ -466,7 +482,7 @@ async def probe(res, req):
     res.end(facts)
 
 
-UNTOUCHED = [0, True, False, 0, False, None, False]
+UNTOUCHED = [0, True, False, 0, False, None, False, None, None, False]
 
 
 @pytest.fixture
@@ -1906,3 +1922,89 @@ def test_what_is_set_before_run_is_seen_by_handlers():
         assert client.get("/").json() == [value]
         variable.reset(token)
     assert client.get("/").json() == [0]
+
+
+def test_what_a_plain_wrapper_sets_is_seen_by_its_coroutine_alone(serve):
+    """Plain functions have a context of their own, too."""
+
+    def with_user(handler):
+        def wrapper(res, req):
+            variable.set(int(req.get_header("x-user")))
+            return handler(res, req)
+
+        return wrapper
+
+    async def read(res, req):
+        if req.get_query("wait"):
+            await asyncio.sleep(0)
+        res.end([variable.get()])
+
+    def setup(app):
+        app.get("/set", with_user(read)).get("/coroutine", read)
+        app.get("/plain", lambda res, req: res.end([variable.get()]))
+        app.get("/plain-set", with_user(lambda res, req: res.end([variable.get()])))
+
+    server = serve(setup)
+    client = server.client()
+    paths = ["/set", "/set?wait=1", "/plain-set"]
+    others = ["/coroutine", "/coroutine?wait=1", "/plain"]
+    pairs = [(path, n) for n in range(1, 4) for path in paths]
+    pairs = [it for path, n in pairs for it in ((path, n), *((p, 0) for p in others))]
+    for path, n in pairs:
+        assert client.ask(path, "GET", f"X-User: {n}").body == b"[%d]" % n
+    for path, n in pairs:  # all in one batch
+        client.send(get(path).replace(b"\r\n\r\n", b"\r\nX-User: %d\r\n\r\n" % n))
+    assert [client.read().body for _ in pairs] == [b"[%d]" % n for _, n in pairs]
+
+
+def test_a_carrier_of_one_run_is_not_used_in_the_next():
+    async def go_on(res, req):
+        res.end("early")
+        await asyncio.sleep(0.02)
+
+    async def read(res, req):
+        await asyncio.sleep(0.05)
+        res.end([variable.get()])
+
+    client = App().get("/", go_on).get("/read", read).test_client()
+    for value in range(1, 4):
+        token = variable.set(value)
+        client.get("/")  # its task is under way when the next run begins
+        assert client.get("/read").json() == [value]
+        assert client.get("/read").json() == [value]
+        variable.reset(token)
+
+
+def test_who_looks_at_all_tasks_at_the_start_does_not_hide_what_is_kept(serve):
+    seen = {}
+    held = []
+
+    async def handler(res, req):
+        task = asyncio.current_task()
+        found = task in seen
+        seen[task] = True
+        await asyncio.sleep(0)
+        res.end([found])
+
+    def setup(app):
+        app.get("/", handler)
+        held.append(gc.get_objects())
+
+    client = serve(setup).client()
+    for _ in range(3):
+        assert client.ask().body == b"[false]"
+        held.clear()
+
+
+@pytest.mark.parametrize("what", [5, "text", object()])
+def test_a_cancelled_task_that_yields_what_cannot_be_awaited_answers(what):
+    @types.coroutine
+    def odd():
+        yield what
+
+    async def handler(res, req):
+        asyncio.current_task().cancel()
+        await odd()
+
+    client = App().get("/", handler).test_client()
+    assert client.get("/").status == 500

@@ -509,9 +509,9 @@ def test_properties_stay_when_a_request_is_handed_on_or_kept():
 def test_extensions_of_one_app_are_not_anothers():
     app, other = App(), App()
     app.register(add_members)
-    read = lambda res, req: res.end(str(hasattr(req, "user")))  # noqa: E731
-    assert app.get("/", read).test_client().get("/").text == "True"
-    assert other.get("/", read).test_client().get("/").text == "False"
+    read = lambda res, req: res.end(str(callable(req.user)))  # noqa: E731
+    assert app.get("/", read).test_client().get("/").text == "False"
+    assert other.get("/", read).test_client().get("/").text == "True"
 
 
 def test_extensions_add_up():

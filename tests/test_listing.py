@@ -168,7 +168,7 @@ def test_a_match_tells_parameters_and_what_other_methods_there_are():
 
 SHOP = '''"""A program as most are: it serves when it is imported."""
 
-import functools
+import os
 import sys
 
 from socketify_mw import App
@@ -185,10 +185,16 @@ def user(res, req, data):
 
 
 def make():
+    print("a factory prints, too")
+    os.write(1, b"and so does a child\\n")
     app = App()
     app.use(max)
     app.get("/users/:id", user, middlewares=[auth]).post("/users/:id", user)
     return app
+
+
+async def later():
+    return make()
 
 
 app = make()
@@ -298,6 +304,13 @@ def test_the_command_line_writes_json_for_programs(routes):
         ("nope:app", "there is no module 'nope' here"),
         ("shop:nope", "shop has no nope"),
         ("shop:number", "shop:number is not an App, but 5"),
+        ("no.such:app", "there is no module 'no' here"),
+        ("shop.py:app", "there is no module 'shop.py' here"),
+        ("./shop:app", "'./shop' is no name of a module, such as shop or a.shop"),
+        (
+            "shop:later",
+            "shop:later is a coroutine function: make the app without await",
+        ),
     ],
 )
 def test_what_is_no_app_is_told_in_one_line(routes, name, message):
@@ -369,3 +382,35 @@ def test_each_key_is_256_other_bits(command):
     first, second = (command("key").strip() for _ in range(2))
     assert first != second
     assert len(base64.urlsafe_b64decode(first + "=")) == 32
+
+
+def test_who_reads_no_more_gets_no_traceback(tmp_path, command):
+    (tmp_path / "shop.py").write_text(SHOP)
+    line = f"{sys.executable} -m socketify_mw routes shop:app | true"
+    root = Path(__file__).parent.parent
+    found = subprocess.run(
+        ["sh", "-c", line],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(root)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert "Traceback" not in found.stderr and "BrokenPipe" not in found.stderr
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "error"),
+    [
+        (b"GET", "/", TypeError),
+        ("GET", None, TypeError),
+        ("G T", "/", ValueError),
+        ("", "/", ValueError),
+        ("GET", "users", ValueError),
+        ("GET", "", ValueError),
+    ],
+)
+def test_what_is_no_method_or_path_is_refused(method, path, error):
+    with pytest.raises(error):
+        App().match(method, path)
