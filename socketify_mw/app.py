@@ -6,7 +6,7 @@ import json
 import logging
 import os
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from contextvars import copy_context
+from contextvars import Context, copy_context
 from time import monotonic
 from typing import Any, Self, TypeVar
 
@@ -382,15 +382,18 @@ class App(Verbs):
         self,
         coroutine: Coroutine[Any, Any, Any],
         response: Response | None = None,
+        *,
+        context: Context | None = None,
     ) -> "asyncio.Task[Any]":
         """Start a coroutine. What it raises goes to the error handler.
 
         response: keep it open; the coroutine may answer.
+        context: to run in; None for a copy of the current one.
         """
         claim = None
-        if response is not None and not response.has_responded():
+        if response is not None and not response._is_committed():
             claim = response._claim()
-        task = self._loop.create_task(coroutine)
+        task = self._loop.create_task(coroutine, context=context)
         if claim is not None:
             claim.running += 1
         self._tasks.add(task)  # or it might be collected before its end
@@ -406,6 +409,8 @@ class App(Verbs):
         self._tasks.discard(task)
         if claim is not None:
             claim.running -= 1
+            if claim.task is task:
+                claim.task = None
         error = None if task.cancelled() else task.exception()
         if error is not None:
             request = claim.request if claim is not None else None

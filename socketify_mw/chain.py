@@ -37,7 +37,8 @@ class Chain:
 
     def __call__(self, res: "Response", req: "Request", data: Any = None) -> Any:
         """Run the members; return the last value, or something to await for it."""
-        return runner_of(self.members)(self.members, res, req, data)
+        run = runner_of(self.members, is_route=False)
+        return run(self.members, res, req, data)
 
     def __repr__(self) -> str:
         return f"middleware({', '.join(map(name_of, self.members))})"
@@ -93,10 +94,10 @@ def bare_member(function: Bare) -> Member:
     return member
 
 
-def runner_of(members: tuple[Any, ...]) -> Callable[..., Any]:
+def runner_of(members: tuple[Any, ...], *, is_route: bool) -> Callable[..., Any]:
     """Return what runs members: classes among them need more."""
     if any(isinstance(it, Layer) for it in members):
-        return onion.runner_of(members)
+        return onion.runner_of(members, is_route=is_route)
     return _run
 
 
@@ -107,7 +108,8 @@ def handler_of(members: tuple[Member, ...], turns: "TurnSelector") -> Bare:
     behind them, and by nobody else's request.
     """
     starter = turns.starter
-    run = runner_of(members)
+    run = runner_of(members, is_route=True)
+    keeps_context = run is not _run  # for each `after` that may run later
     sets_variables = False  # as far as is known
 
     def handler(res: "Response", req: "Request") -> Any:
@@ -118,6 +120,8 @@ def handler_of(members: tuple[Member, ...], turns: "TurnSelector") -> Bare:
             result = run(members, res, req, None)
             return result if type(result) is CoroutineType else None
         context = starter.context.copy() if sets_variables else starter.context
+        if keeps_context:
+            req._context = context
         try:
             result = context.run(run, members, res, req, None)
         except Exception as error:

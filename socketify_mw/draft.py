@@ -22,11 +22,13 @@ class Draft(Head):
         "body",
         "entered",
         "finish",
+        "is_finishing",
         "is_made",
+        "is_opening",
         "json_line",
-        "may_be_replaced",
         "parts",
         "request",
+        "runs_after",
         "waits",
     )
 
@@ -45,51 +47,76 @@ class Draft(Head):
         self.entered: list[Any] = []  # middleware that is still to see the answer
         self.waits = False  # its chain has ended, and somebody else will answer
         self.is_made = False
-        self.may_be_replaced = False  # by an `after`
+        self.is_finishing = False  # each `after` runs, or waits
+        self.runs_after = False  # one of them, at this moment
+        self.is_opening = False  # only the head is wanted, by `try_end`
         self.body = b""
-        self.parts: list[object] | None = None  # of a stream that waits for its head
+        self.parts: list[bytes] | None = None  # of a stream that waits for its head
         self.json_line: bytes | None = None
 
     def make(self, response: "Response", message: object, end_connection: bool) -> None:
         """Take the answer, or the end of a stream."""
-        if self.is_made and self.may_be_replaced and self.parts is None:
-            self.forget()
-        if self.is_made:
-            raise RuntimeError("this response has been ended already")
+        if self.parts is not None:
+            self._check_stream()
+            self.parts.append(response._encode(Head(), message))
+        else:
+            if self.is_made and not self.is_finishing:
+                raise RuntimeError("this response has been ended already")
+            self.forget()  # an `after` may answer anew
+            self.body = response._encode(self, message)
         if end_connection:
             self.flags |= OUT_CLOSE
-        if self.parts is not None:
-            self.parts.append(message)
-            self.is_made = True
-            return
-        self.body = response._encode(self, message)
         self.is_made = True
-        if self.waits:
+        if self.waits and not self.is_finishing:
             self.finish(response, self)
 
     def write(self, response: "Response", message: object) -> None:
         """Take a part of a stream. Its head is finished now."""
+        if self.parts is not None:
+            self._check_stream()
+            self.parts.append(response._encode(Head(), message))
+            return
         if self.is_made:
             raise RuntimeError("this response has been ended already")
-        if self.parts is None:
-            self.parts = [message]
+        self.parts = [response._encode(self, message)]
+        if not self.is_finishing:
             self.finish(response, self)
-        else:
-            self.parts.append(message)
+
+    def _check_stream(self) -> None:
+        if self.is_made:
+            raise RuntimeError("this response has been ended already")
+        if self.runs_after:
+            raise RuntimeError("a stream has begun: an `after` cannot add to its body")
 
     def forget(self) -> None:
         """Let the answer be made once more: status and fields stay."""
         self.is_made = False
-        self.flags &= ~OUT_TEXT
-        if self.json_line in self.lines:
-            self.lines.remove(self.json_line)
+        self._forget_type()
 
     def clear(self) -> None:
-        """Let another answer be made, of which nothing was said."""
+        """Let another answer be made, of which nothing was said. No part has left."""
         self.is_made = False
+        self.parts = None
         self.status, self.reason, self.flags = 200, None, 0
         self.has_type = False
         self.lines.clear()
+
+    def settle_type(self) -> None:
+        """Leave the type that the body would have when another one was given."""
+        if self.has_type:
+            self._forget_type()
+
+    def _forget_type(self) -> None:
+        self.flags &= ~OUT_TEXT
+        if self.json_line in self.lines:
+            self.lines.remove(self.json_line)
+        self.json_line = None
+
+    def take(self, head: Head) -> None:
+        """Go on with what was said to another head."""
+        self.hooks, self.lines = head.hooks, head.lines
+        self.status, self.reason = head.status, head.reason
+        self.flags, self.has_type = head.flags, head.has_type
 
     def plain(self) -> Head:
         """Return the head alone, which is committed as any other."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from .eager import has_changed
 from .request import Request
-from .response import _DONE, _ENDED, _GONE, Response
+from .response import _DONE, _GONE, Response
 
 if TYPE_CHECKING:
     from .turns import TurnSelector
@@ -44,7 +44,7 @@ def follow(
     if response._head is None:
         response._suspend(request, task)
         return False
-    if response._head in _ENDED:
+    if response._is_committed():
         return False
     claim = response._claim()
     if claim is not None:
@@ -86,7 +86,7 @@ def leave_open(response: Response, request: Request) -> None:
     claim.request = request
     request._response = response
     response._outbox.read(claim)
-    if response._head not in _ENDED:
+    if not response._is_committed():
         # Who answers later may read it, and so may the error handler.
         request.preserve()
         response._outbox.hold(response._exchange)

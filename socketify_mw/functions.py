@@ -55,7 +55,13 @@ def has_yield(function: object) -> bool:
 
 
 def name_of(function: object) -> str:
-    """Return a function's name as its program's reader knows it."""
+    """Return a function's name as its program's reader knows it.
+
+    Of a class in a chain it is what the chain was given.
+    """
+    spec = getattr(function, "spec", None)
+    if isinstance(spec, str):
+        return spec
     inner = _inner(function)
     name = getattr(inner, "__qualname__", None)
     return name if isinstance(name, str) else repr(inner)

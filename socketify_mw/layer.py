@@ -50,6 +50,12 @@ class Layer:
         self.values_of = values_of  # where they depend on the request
         self.spec = cls.__qualname__  # for people
 
+    @property
+    def __wrapped__(self) -> Any:
+        """What its place is told by: a method of its own, if there is one."""
+        is_own = self.cls.before is not Middleware.before
+        return self.cls.before if is_own else self.cls.after
+
 
 def layer_of(cls: type[Any], where: object, count: int = 0) -> Layer:
     """Return a class as a member of a chain, or raise RouteError.
@@ -81,4 +87,5 @@ def layer_of(cls: type[Any], where: object, count: int = 0) -> Layer:
 
 def _is_plain(method: object) -> bool:
     """Whether a class's attribute is a method that gets the object first."""
-    return not isinstance(method, (staticmethod, classmethod))
+    is_bound = hasattr(type(method), "__get__")
+    return is_bound and not isinstance(method, (staticmethod, classmethod))

@@ -10,7 +10,7 @@ from urllib.parse import quote, unquote
 
 from ._binding import METHODS
 from .functions import name_of, source_of
-from .layer import Layer, Middleware
+from .layer import Layer
 
 if TYPE_CHECKING:
     from ._binding import NativeServer
@@ -134,9 +134,7 @@ def find(
 
 def _info_of_class(layer: Layer) -> MemberInfo:
     methods = layer.cls.before, layer.cls.after
-    own = [it for it in methods if it not in (Middleware.before, Middleware.after)]
-    source = source_of(own[0]) if own else ("", 0)
-    return MemberInfo(layer.spec, *source, any(map(_is_async, methods)))
+    return MemberInfo(layer.spec, *source_of(layer), any(map(_is_async, methods)))
 
 
 def _is_async(function: Any) -> bool:

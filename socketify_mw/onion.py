@@ -6,14 +6,18 @@ the same chain, and are called as in any other; see `chain`.
 """
 
 import logging
+from asyncio import CancelledError
 from collections.abc import Callable, Generator, Sequence
+from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
 from .answer import answer_with, is_answer
 from .draft import Draft
+from .eager import has_changed
+from .follow import leave_open
 from .functions import PLAIN, is_awaitable, name_of, place_of
 from .layer import Layer
-from .response import _DONE, _FAILED, _GONE, _OPEN, Response
+from .response import _DONE, _FAILED, _GONE, _LATER, _OPEN, Response
 
 if TYPE_CHECKING:
     from .request import Request
@@ -21,18 +25,23 @@ if TYPE_CHECKING:
 logger = logging.getLogger("socketify_mw")
 
 
-def runner_of(steps: Sequence[Any]) -> Callable[..., Any]:
+def runner_of(steps: Sequence[Any], *, is_route: bool) -> Callable[..., Any]:
     """Return what runs a chain: run(steps, res, req, data).
 
     It returns the last value, or a coroutine that goes on.
+    is_route: the chain is a route's, and is not called by another one's member.
     """
-    return (
-        _run if any(type(it) is Layer and it.has_after for it in steps) else _run_down
-    )
+    if not any(type(it) is Layer and it.has_after for it in steps):
+        return _run_down
+    return _run_route if is_route else _run
+
+
+def _run_route(steps: Sequence[Any], res: Response, req: "Request", data: Any) -> Any:
+    return _begin(_descend(steps, res, req, data, tells=True))
 
 
 def _run(steps: Sequence[Any], res: Response, req: "Request", data: Any) -> Any:
-    return _begin(_descend(steps, res, req, data))
+    return _begin(_descend(steps, res, req, data, tells=False))
 
 
 def _run_down(steps: Sequence[Any], res: Response, req: "Request", data: Any) -> Any:
@@ -47,12 +56,17 @@ def _begin(steps: Generator[Any, Any, Any]) -> Any:
     return _go_on(steps, awaitable)
 
 
+async def _begin_later(steps: Generator[Any, Any, Any]) -> Any:
+    coroutine = _begin(steps)
+    return coroutine if coroutine is None else await coroutine
+
+
 async def _go_on(steps: Generator[Any, Any, Any], awaitable: Any) -> Any:
     try:
         while True:
             try:
                 value = await awaitable
-            except Exception as error:
+            except (Exception, CancelledError) as error:
                 awaitable = steps.throw(error)
             else:
                 awaitable = steps.send(value)
@@ -106,17 +120,16 @@ def _enter(
 
 
 def _descend(
-    steps: Sequence[Any], res: Response, req: "Request", data: Any
+    steps: Sequence[Any], res: Response, req: "Request", data: Any, tells: bool
 ) -> Generator[Any, Any, Any]:
-    """Run a chain, and each `after` if the answer was made."""
+    """Run a chain, and each `after` if the answer was made.
+
+    tells: say so if nobody is left who may answer; not within another chain.
+    """
     head = res._head
-    is_nested = False
-    if type(head) is Draft:
-        draft = head
-        is_nested = not draft.waits
-        draft.waits = False
-    else:
-        draft = _draft_of(res, req)
+    is_nested = type(head) is Draft and not head.waits
+    draft = head if type(head) is Draft else _draft_of(res, req)
+    draft.waits = False
     try:
         try:
             data = yield from _enter(steps, res, req, data, draft.entered)
@@ -124,86 +137,139 @@ def _descend(
             if is_nested:
                 raise
             data = None
-            res.app._fail(error, res, req)
-        if not is_nested and _is_over(draft, res, req):
-            yield from _ascend(draft, res, req)
+            draft.parts = None  # of a stream whose head is still here
+            cause = error.__cause__  # a generator may not raise StopIteration (PEP 479)
+            is_stop = type(error) is RuntimeError and isinstance(cause, StopIteration)
+            res.app._fail(cause if is_stop and cause else error, res, req)
+        except CancelledError:
+            if not is_nested:
+                res._fail()
+                yield from _ascend(draft, res, req)
+            raise
+        if not is_nested:
+            if tells and _is_unanswered(draft, res, req):
+                res._tell_unanswered(req)
+            if draft.is_made or res._head is _GONE:
+                yield from _ascend(draft, res, req)
+            else:
+                draft.waits = True
     except BaseException:
         # The loop ends, or the task was cancelled: whoever settles that answers.
-        _let_go(draft, res)
+        if not is_nested:
+            _let_go(draft, res)
         raise
     return data
 
 
+def _is_unanswered(draft: Draft, res: Response, req: "Request") -> bool:
+    """Whether there is no answer, and nobody left to give it."""
+    if res._head is not draft or draft.is_made or draft.parts is not None:
+        return False
+    if req.get_yield() and req._route is not req.app._miss_route:
+        return False
+    claim = res._find_claim()
+    if claim is None:
+        return True
+    task, claim.task = claim.task, None  # it is what runs this
+    is_awaited = claim.can_answer
+    claim.task = task
+    return not is_awaited
+
+
 def _draft_of(res: Response, req: "Request") -> Draft:
+    """Have what is said from now on kept in a draft."""
     head = res._head
     draft = Draft(req, _finish)
-    if head is not None:
-        draft.hooks = head.hooks
-        draft.lines, draft.has_type = head.lines, head.has_type
-        draft.status, draft.reason, draft.flags = head.status, head.reason, head.flags
-    if head not in (_DONE, _FAILED, _GONE, _OPEN):
+    if head is None or head is _LATER:
+        res._head = draft
+    elif head not in (_DONE, _FAILED, _GONE, _OPEN):
+        draft.take(head)
         res._head = draft
     return draft
 
 
-def _is_over(draft: Draft, res: Response, req: "Request") -> bool:
-    """Whether the answer is made. If not, somebody else will do it, or it is 500."""
-    if res._head is not draft or draft.parts is not None:
-        return False  # its client has gone, or it is a stream
-    if draft.is_made:
-        return True
-    claim = res._find_claim()
-    is_awaited = False
-    if claim is not None:
-        task, claim.task = claim.task, None  # it is what runs this
-        is_awaited = claim.can_answer
-        claim.task = task
-    hands_on = req.get_yield() and req._route is not req.app._miss_route
-    if not is_awaited and not hands_on:
-        res._tell_unanswered(req)
-        return draft.is_made
-    draft.waits = True
-    return False
-
-
 def _finish(res: Response, draft: Draft) -> None:
-    """Run each `after` and commit, for whoever has answered behind the chain."""
-    draft.waits = False
-    coroutine = _begin(_ascend(draft, res, draft.request))
-    if coroutine is not None:
-        res._claim(is_kept=True)
-        res.app.run_async(coroutine)
+    """Run each `after` and commit, for an answer that nobody else waits for."""
+    request = draft.request
+    context = _context_of(res, request)
+    ascending = _ascend(draft, res, request)
+    coroutine = None
+    if draft.waits and context is not None:
+        try:
+            coroutine = context.run(_begin, ascending)
+        except RuntimeError:  # it is entered already: its task is at work
+            draft.waits = False
+            coroutine = _begin_later(ascending)
+    else:
+        coroutine = _begin(ascending)
+    if coroutine is None:
+        return
+    task = res.app.run_async(coroutine, res, context=context)
+    claim = res._find_claim()
+    if claim is not None:
+        if claim.task is None:
+            claim.task = task
+        leave_open(res, request)
+
+
+def _context_of(res: Response, req: "Request") -> Context | None:
+    """Return the context of a request's chain, if something was set in it."""
+    context: Context | None = getattr(req, "_context", None)
+    values = res._outbox.values
+    return context if context and has_changed(context, values) else None
 
 
 def _ascend(draft: Draft, res: Response, req: "Request") -> Generator[Any, Any, None]:
     """Run each `after`, the last one's first, and let the answer go."""
-    entered = draft.entered
-    draft.may_be_replaced = True
+    if draft.is_finishing:
+        return  # it waits for one of them
+    draft.is_finishing = True
+    draft.waits = False
     try:
-        while entered:
-            middleware, values = entered.pop()
+        while draft.entered:
+            middleware, values = draft.entered.pop()
             try:
+                draft.runs_after = True
                 result = middleware.after(req, res, *values)
+                draft.runs_after = False
                 if result is req:
                     continue
                 if type(result) not in PLAIN and is_awaitable(result):
                     result = yield result
+                if result is not req:
+                    _end_phase(draft, res, middleware, result)
             except Exception as error:
-                draft.clear()
-                draft.parts = None
-                res.app._fail(error, res, req)
-                if not draft.is_made and res._head is draft:
-                    draft.waits = True  # the error handler takes its time
+                draft.runs_after = False
+                if not _answer_anew(draft, res, req, error):
                     return
-                continue
-            if result is not req:
-                _end_phase(draft, res, middleware, result)
-                break
     except BaseException:
         _let_go(draft, res)
         raise
-    if res._head is draft:
+    draft.is_finishing = False
+    if res._head is not draft:
+        return
+    if draft.is_made or draft.parts is not None or draft.is_opening:
         _commit(draft, res, req)
+    else:
+        draft.waits = True
+
+
+def _answer_anew(draft: Draft, res: Response, req: "Request", error: Exception) -> bool:
+    """Let the error handler answer for what an `after` has raised.
+
+    Returns whether it has: else it takes its time, and the others run behind it.
+    """
+    claim = res._find_claim()
+    is_again = claim is not None and claim.is_of_error_handler
+    must_be_now = draft.parts is not None  # or whoever streams would go on meanwhile
+    draft.clear()
+    draft.is_finishing = False
+    res.app._fail(error, res, req)
+    if res._head is draft and not draft.is_made and (is_again or must_be_now):
+        res._fail()
+    draft.waits = res._head is draft and not draft.is_made
+    draft.is_finishing = not draft.waits
+    return not draft.waits
 
 
 def _end_phase(draft: Draft, res: Response, middleware: Any, result: object) -> None:
@@ -218,13 +284,19 @@ def _end_phase(draft: Draft, res: Response, middleware: Any, result: object) -> 
             name_of(after),
             place_of(after),
         )
-    elif is_answer(result) and draft.parts is None:
-        draft.forget()
+    elif is_answer(result) and draft.parts is not None:
+        logger.warning(
+            "%s: a stream has begun, and what %s has returned is not sent",
+            res._route,
+            name_of(type(middleware).after),
+        )
+    elif is_answer(result):
         answer_with(res, result)
 
 
 def _commit(draft: Draft, res: Response, req: "Request") -> None:
     """Let the answer go, or the head of a stream and what waits behind it."""
+    draft.settle_type()
     try:
         if draft.parts is not None or not draft.is_made:
             res._head = draft.plain()

@@ -1,6 +1,6 @@
 """Outbox: what a response asks of the loop's selector."""
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from .claim import Claim
 
@@ -13,6 +13,7 @@ class Outbox(Protocol):
     bodies: dict[int, bytes]
     claims: dict[int, Claim]
     held: set[int]
+    values: tuple[Any, ...]  # of the context that handlers begin in
 
     def hold(self, exchange: int) -> None: ...
     def send_body(self, exchange: int) -> None: ...

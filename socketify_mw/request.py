@@ -6,6 +6,7 @@ The bytes stay where C read them. Each reader checks that the turn is still the 
 
 from array import array
 from collections.abc import AsyncIterator, Callable
+from contextvars import Context
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import parse_qs, unquote, unquote_plus
@@ -108,6 +109,7 @@ class Request(RequestWords):
 
     __slots__ = (
         "_base",
+        "_context",
         "_extra",
         "_last",
         "_response",
@@ -123,6 +125,7 @@ class Request(RequestWords):
     _yields: bool
     _skipped: int  # matching routes that handed the request on
     _extra: dict[str, Any]  # of extensions
+    _context: Context  # in which a chain with classes runs
     _last: Callable[..., Any]  # member that ran last in a chain, if none answered
     _state: SimpleNamespace
     _response: "Response"  # when a coroutine handles it

@@ -294,9 +294,11 @@ class Response(ResponseWords):
                 )
             head = self._open_head()
             if type(head) is Draft:
+                head.is_opening = True
                 head.finish(self, head)
                 head = self._open_head()
                 if type(head) is Draft:
+                    head.is_opening = False
                     raise RuntimeError(
                         "try_end cannot wait for an `after` that is a coroutine "
                         "function: use write, or end"
@@ -501,6 +503,14 @@ class Response(ResponseWords):
 
     # ---- the end of the exchange ----
 
+    def get_status(self) -> int | None:
+        """Return the status of the answer as it is now; None when it was sent."""
+        head = self._head
+        if head is None or head is _LATER:
+            return 200
+        sentinels = (_DONE, _OPEN, _FAILED, _GONE)
+        return None if head in sentinels else head.status
+
     @property
     def aborted(self) -> bool:
         """Whether the client is known to have gone. What is said then is ignored.
@@ -702,7 +712,7 @@ class Response(ResponseWords):
             self.close()
             return
         if type(head) is Draft:
-            if not head.is_made and head.parts is None:
+            if not head.is_made or head.parts is not None:
                 head.clear()
                 self.write_status(500).end("Internal Server Error")
             return
@@ -729,6 +739,9 @@ class Response(ResponseWords):
             f"{name_of(last)} ({place_of(last)})" if last else "the handler",
         )
         self._fail()
+
+    def _is_committed(self) -> bool:
+        return self._head in _ENDED
 
     def _is_left(self) -> bool:
         """Whether there is no answer, and nobody left to give it."""
@@ -810,8 +823,11 @@ class Response(ResponseWords):
 
     def _leave(self) -> None:
         """There is nobody to answer any more."""
+        head = self._head
         self._head = _GONE
         self._outbox.claims.pop(self._exchange & SLOT_MASK, None)
+        if type(head) is Draft and head.waits:
+            head.finish(self, head)  # what was begun is ended
 
 
 Headers = Mapping[str, object] | Iterable[tuple[str | bytes, object]]
