@@ -400,8 +400,8 @@ class Response(ResponseWords):
             if claim.has_begun:
                 raise RuntimeError(_TAKEN)
             claim.on_data += (_checked(handler, "on_data"),)
-            if claim.has_returned:
-                self._outbox.read(claim)
+            if claim.has_returned:  # not within this call, nor in its caller's context
+                self.app.loop.call_soon(self._outbox.read, claim)
         return self
 
     async def get_data(self) -> io.BytesIO:

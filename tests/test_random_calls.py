@@ -132,6 +132,13 @@ ENCODINGS = NOTHING | any_of(one_of("utf-8", "ascii", "no such", None))
 CALLS = {
     "write_status": any_of(STATUSES),
     "write_header": any_of(NAMES, VALUES),
+    "status": any_of(STATUSES),
+    "get_status": NOTHING,
+    "header": any_of(NAMES, VALUES),
+    "cookie": any_of(NAMES, VALUES),
+    "delete_cookie": any_of(NAMES) | any_of(NAMES, one_of("/", "/a;b", None)),
+    "json": any_of(MESSAGES) | any_of(MESSAGES, STATUSES),
+    "view": any_of(one_of("page", None)),
     "set_cookie": any_of(
         NAMES,
         VALUES,
