@@ -206,10 +206,8 @@ class Starter:
         # A new list: those that are under way were made in the context that was.
         self.idle = []
         if _has_counts and not self.references_later:
-            # It measures in its first step, which stays in the queue: not before the
-            # loop runs, so that no list of all tasks that somebody has holds it.
-            measuring = self._new(copy_context(), ())
-            self.loop._ready.append(measuring._smw_state)  # type: ignore[attr-defined]
+            # Its first step measures. No reference to it is held here.
+            self._new(copy_context(), ())._smw_state._run()
         self._begin(self._new(copy_context()))
 
     def renew_if_changed(self) -> bool:

@@ -83,7 +83,8 @@ class Loop(asyncio.SelectorEventLoop):
 
     def run_forever(self) -> None:
         """Run until `stop` is called. Handlers see the contextvars that are set now."""
-        self.turns.renew()
+        if not self.is_running():
+            self.turns.renew()
         super().run_forever()
 
     # ---- what socketify's loop has ----
