@@ -109,7 +109,7 @@ def handler_of(members: tuple[Member, ...], turns: "TurnSelector") -> Bare:
     """
     starter = turns.starter
     run = runner_of(members, is_route=True)
-    keeps_context = run is not _run  # for each `after` that may run later
+    keeps_context = onion.has_after(members)  # for one that may run later
     sets_variables = False  # as far as is known
 
     def handler(res: "Response", req: "Request") -> Any:

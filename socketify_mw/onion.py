@@ -25,13 +25,18 @@ if TYPE_CHECKING:
 logger = logging.getLogger("socketify_mw")
 
 
+def has_after(steps: Sequence[Any]) -> bool:
+    """Whether a chain has a class with an `after` of its own."""
+    return any(type(it) is Layer and it.has_after for it in steps)
+
+
 def runner_of(steps: Sequence[Any], *, is_route: bool) -> Callable[..., Any]:
     """Return what runs a chain: run(steps, res, req, data).
 
     It returns the last value, or a coroutine that goes on.
     is_route: the chain is a route's, and is not called by another one's member.
     """
-    if not any(type(it) is Layer and it.has_after for it in steps):
+    if not has_after(steps):
         return _run_down
     return _run_route if is_route else _run
 
@@ -96,10 +101,16 @@ def _enter(
                     break
                 values = found
             middleware = step.cls()
-            result = middleware.before(req, res, *values)
+            # Most have none: an unpacked call costs twice as much.
+            if values:
+                result = middleware.before(req, res, *values)
+            else:
+                result = middleware.before(req, res)
             if result is req:
-                pass
-            elif type(result) not in PLAIN and is_awaitable(result):
+                if entered is not None and step.has_after:
+                    entered.append((middleware, values))
+                continue
+            if type(result) not in PLAIN and is_awaitable(result):
                 result = yield result
             if result is not req:
                 data = None
