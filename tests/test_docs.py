@@ -1,14 +1,12 @@
 """What the documents state as facts."""
 
 import json
-import os
 import re
-import subprocess
 import sys
 from dataclasses import fields
 
 import pytest
-from test_programs import ROOT
+from test_programs import ROOT, run_in
 
 from socketify_mw import Limits
 
@@ -56,15 +54,7 @@ def test_the_page_on_middleware_tells_what_its_program_answers(row):
 
 def test_the_page_on_middleware_shows_what_the_command_line_prints(tmp_path):
     (tmp_path / "shop.py").write_text(PROGRAM)
-    found = subprocess.run(
-        [sys.executable, "-m", "socketify_mw", "routes", "shop:app"],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
+    found = run_in(tmp_path, sys.executable, "-m", "socketify_mw", "routes", "shop:app")
     printed = re.sub(r"\S+miss\.py:\d+", "...", found.stdout)
     assert PAGE.endswith(f"```\n{printed}```\n")
 

@@ -4,13 +4,12 @@ import hashlib
 import os
 import re
 import socket
-import subprocess
 import sys
 from pathlib import Path
 
 import httpx
 import pytest
-from test_programs import ROOT, run  # noqa: F401
+from test_programs import ROOT, run, run_in  # noqa: F401
 
 EXAMPLES = ROOT / "examples"
 
@@ -135,15 +134,8 @@ def test_plain_functions_and_coroutines_mix(start):
 
 def test_the_kernel_application_answers_and_its_own_tests_pass(start):
     folder = EXAMPLES / "kernel_app"
-    tests = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    pytest_here = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider")
+    tests = run_in(folder, *pytest_here)
     assert "4 passed" in tests.stdout, tests.stdout
     program = start("kernel_app/app.py")
     with httpx.Client(base_url=program.url) as client:

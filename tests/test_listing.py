@@ -3,14 +3,13 @@
 import base64
 import functools
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_programs import run_in
 
 from socketify_mw import App, MiddlewareRouter, middleware
 
@@ -224,18 +223,8 @@ def routes(tmp_path, command):
 
 @pytest.fixture
 def command(tmp_path):
-    root = Path(__file__).parent.parent
-
     def run(*arguments, status=0, module="socketify_mw"):
-        found = subprocess.run(
-            [sys.executable, "-m", module, *arguments],
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(root)},
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        found = run_in(tmp_path, sys.executable, "-m", module, *arguments)
         assert found.returncode == status, found.stderr
         return found.stdout if status == 0 else found.stderr
 
@@ -387,16 +376,7 @@ def test_each_key_is_256_other_bits(command):
 def test_who_reads_no_more_gets_no_traceback(tmp_path, command):
     (tmp_path / "shop.py").write_text(SHOP)
     line = f"{sys.executable} -m socketify_mw routes shop:app | true"
-    root = Path(__file__).parent.parent
-    found = subprocess.run(
-        ["sh", "-c", line],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(root)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
+    found = run_in(tmp_path, "sh", "-c", line)
     assert "Traceback" not in found.stderr and "BrokenPipe" not in found.stderr
 
 

@@ -44,6 +44,19 @@ class Program:
         return self.process.wait(10), self.process.stderr.read()
 
 
+def run_in(folder, *arguments):
+    """Run a command in a folder, where this package can be imported."""
+    return subprocess.run(
+        arguments,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
 @pytest.fixture
 def run():
     programs = []
