@@ -5,6 +5,7 @@ has run: `Response` asks its head, and this is one that does not let the answer 
 """
 
 from collections.abc import Callable
+from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
 from ._binding import OUT_CLOSE, OUT_TEXT
@@ -20,6 +21,7 @@ class Draft(Head):
 
     __slots__ = (
         "body",
+        "context",
         "entered",
         "finish",
         "is_finishing",
@@ -46,6 +48,8 @@ class Draft(Head):
         self.finish = finish  # runs what is to run after the answer, and commits it
         self.entered: list[Any] = []  # middleware that is still to see the answer
         self.waits = False  # its chain has ended, and somebody else will answer
+        # Of that chain, as it ended, if something was set in it.
+        self.context: Context | None = None
         self.is_made = False
         self.is_finishing = False  # each `after` runs, or waits
         self.runs_after = False  # one of them, at this moment

@@ -163,6 +163,8 @@ def _descend(
             if draft.is_made or res._head is _GONE:
                 yield from _ascend(draft, res, req)
             else:
+                # Not later: a context without anything may be another request's then.
+                draft.context = _context_of(res, req)
                 draft.waits = True
     except BaseException:
         # The loop ends, or the task was cancelled: whoever settles that answers.
@@ -202,7 +204,7 @@ def _draft_of(res: Response, req: "Request") -> Draft:
 def _finish(res: Response, draft: Draft) -> None:
     """Run each `after` and commit, for an answer that nobody else waits for."""
     request = draft.request
-    context = _context_of(res, request)
+    context = draft.context if draft.waits else _context_of(res, request)
     ascending = _ascend(draft, res, request)
     coroutine = None
     if draft.waits and context is not None:

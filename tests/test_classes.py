@@ -1990,3 +1990,40 @@ def test_a_route_of_classes_has_a_name_without_an_address(caplog):
     assert app.test_client().get("/none").status == 500
     assert "object at 0x" not in caplog.text
     assert json.dumps([it.members[-1].name for it in app.routes()]).count("0x") == 0
+
+
+def test_an_after_that_runs_late_does_not_see_another_requests_variables(serve):
+    """A context in which nothing was set serves the next request."""
+    seen = []
+
+    class Seeing(Middleware):
+        def after(self, request, response):
+            seen.append(VARIABLE.get())
+            return request
+
+    async def late(res, req, data):
+        await asyncio.sleep(0)
+        res.on_data(lambda res, chunk, is_end: res.end("late") if is_end else None)
+
+    async def set_and_wait(res, req):
+        VARIABLE.set("another's")
+        begun.append(1)
+        await asyncio.sleep(0.3)
+        res.end("set")
+
+    def setup(app):
+        app.post("/late", middleware(Seeing, late)).get("/set", set_and_wait)
+
+    begun = []
+    server = serve(setup)
+    client = server.client()
+    client.send(b"POST /late HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\na")
+    others = [server.client() for _ in range(5)]
+    for other in others:
+        other.ask("/nothing")  # what was sent before is at work by now
+        other.send(get("/set"))
+    eventually(lambda: len(begun) == 5)
+    client.send(b"b")
+    assert client.read().body == b"late"
+    assert [other.read().body for other in others] == [b"set"] * 5
+    assert seen == ["unset"]
