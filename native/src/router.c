@@ -250,10 +250,10 @@ int router_add(router *r, int method, smw_str pattern, uint32_t token)
             return p < end ? SMW_EPATTERN : add_route(r, at, true, method, token);
         bool is_param = it.segment.length > 0 && it.segment.data[0] == ':';
         if (is_param && it.segment.length == 1) return SMW_EPATTERN;
-        if (is_param && ++params > SMW_MAX_PARAMS) return SMW_ELIMIT;
         uint32_t kind = KIND_TEXT;
         int result = is_param ? read_kind(it.segment, &kind) : 0;
         if (result != 0) return result;
+        if (is_param && ++params > SMW_MAX_PARAMS) return SMW_ELIMIT;
         result = is_param ? param_child(r, at, kind, &at) : static_child(r, at, &it, &at);
         if (result != 0) return result;
     }
