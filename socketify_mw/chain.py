@@ -6,13 +6,14 @@ collection) ends the chain. Members may be coroutine functions: what counts is w
 a call returns something to await, not how it was defined.
 """
 
-from asyncio import current_task
+from asyncio import CancelledError, current_task
 from collections.abc import Callable, Sequence
 from inspect import isclass
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from . import onion
+from .eager import has_changed
 from .errors import RouteError
 from .functions import PLAIN, has_yield, is_awaitable, name_of, place_of, takes
 from .layer import Layer, layer_of
@@ -119,21 +120,28 @@ def handler_of(members: tuple[Member, ...], turns: "TurnSelector") -> Bare:
             # A coroutine has handed the request on: its task has a context already.
             result = run(members, res, req, None)
             return result if type(result) is CoroutineType else None
-        context = starter.context.copy() if sets_variables else starter.context
+        context = starter.context
+        is_own = sets_variables
+        if turns.context and has_changed(turns.context, turns.values):
+            # A plain function has set them, which has handed the request on.
+            context = turns.context.copy()
+            is_own = True
+        elif is_own:
+            context = context.copy()
         if keeps_context:
             req._context = context
         try:
             result = context.run(run, members, res, req, None)
-        except Exception as error:
+        except (Exception, CancelledError) as error:
             # In the context that they have set things in, such as a request's id.
             req.set_yield(False)
             context.run(res.app._fail, error, res, req)
         finally:
             if type(result) is CoroutineType:
-                if sets_variables:
+                if is_own:
                     starter.adopt(context)
             # Most contexts are empty: that is asked here, without a call.
-            elif not sets_variables and len(context) > 0:
+            elif not is_own and len(context) > 0:
                 sets_variables = starter.renew_if_changed()
         return result if type(result) is CoroutineType else None
 

@@ -1,7 +1,7 @@
 """Claim: what keeps an exchange open after its handler has returned."""
 
 import inspect
-from asyncio import Future, Task
+from asyncio import CancelledError, Future, Task
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -148,7 +148,7 @@ class Claim:
         response = self.response
         try:
             result = handler(response, *arguments)
-        except Exception as error:
+        except (Exception, CancelledError) as error:
             response.app._fail(error, response, self.request, self)
         else:
             if inspect.iscoroutine(result):

@@ -218,9 +218,16 @@ class Starter:
         self._begin(self._new(copy_context()))
         return True
 
+    @property
+    def has_adopted(self) -> bool:
+        """Whether the next coroutine is to be started in a context of its own."""
+        return self._carrier._smw_state.is_owned
+
     def adopt(self, context: Context) -> None:
         """Start the next coroutine, and no other, in this context."""
-        self.idle.append(self._carrier)
+        state = self._carrier._smw_state
+        if not state.is_owned and not has_changed(state.context, state.values):
+            self.idle.append(self._carrier)
         carrier = self._new(context)
         carrier._smw_state.is_owned = True
         self._begin(carrier)

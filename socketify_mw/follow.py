@@ -33,7 +33,11 @@ def follow(
         if awaitable is None:
             return False
     request._response = response
-    if turns.context and has_changed(turns.context, turns.values):
+    if (
+        turns.context
+        and has_changed(turns.context, turns.values)
+        and not turns.starter.has_adopted
+    ):
         # What a plain function has set, which has returned this, is the coroutine's.
         turns.starter.adopt(turns.context.copy())
     task = turns.starter.start(_drive(turns, response, request, awaitable))

@@ -8,7 +8,7 @@ the same chain, and are called as in any other; see `chain`.
 import logging
 from asyncio import CancelledError
 from collections.abc import Callable, Generator, Sequence
-from contextvars import Context
+from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any
 
 from .answer import answer_with, is_answer
@@ -164,7 +164,7 @@ def _descend(
                 yield from _ascend(draft, res, req)
             else:
                 # Not later: a context without anything may be another request's then.
-                draft.context = _context_of(res, req)
+                draft.context = _context_of(res, req) or copy_context()
                 draft.waits = True
     except BaseException:
         # The loop ends, or the task was cancelled: whoever settles that answers.
@@ -255,6 +255,10 @@ def _ascend(draft: Draft, res: Response, req: "Request") -> Generator[Any, Any, 
                 draft.runs_after = False
                 if not _answer_anew(draft, res, req, error):
                     return
+    except CancelledError:
+        _let_go(draft, res)
+        res._fail()
+        raise
     except BaseException:
         _let_go(draft, res)
         raise

@@ -220,13 +220,12 @@ class Route:
     # ---- what is made of it ----
 
     def patterns(self) -> list[str]:
-        """Return the server's patterns: two if a parameter may be left out."""
+        """Return the server's patterns: one more for each that may be left out."""
         segments = self.url.split("/")
         whole = "/".join(map(self._spelled, segments))
         optional = [i for i, it in enumerate(segments) if it.startswith("?")]
-        if not optional:
-            return [whole]
-        return ["/".join(whole.split("/")[: optional[0]]) or "/", whole]
+        spelled = whole.split("/")
+        return [*("/".join(spelled[:i]) or "/" for i in optional), whole]
 
     def _spelled(self, segment: str) -> str:
         if segment[:1] not in _MARKS:

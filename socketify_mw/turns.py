@@ -10,6 +10,7 @@ import math
 import selectors
 import sys
 import threading
+from asyncio import CancelledError
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import Context, copy_context
 from time import perf_counter
@@ -246,6 +247,8 @@ class TurnSelector(selectors.BaseSelector):
             for exchange, token, base in zip(batch, batch, batch, strict=True):
                 if token < FIRST_TOKEN:
                     self._note(exchange, token, base, ready)
+                    if context and has_changed(context, self.values):
+                        return True
                     continue
                 if held and exchange & SLOT_MASK in held:
                     continue
@@ -270,7 +273,7 @@ class TurnSelector(selectors.BaseSelector):
                         # Somebody has kept it: a task, a list, a closure.
                         if was_async and count_references(request) > _REFERENCES:
                             request.preserve()
-                except Exception as error:
+                except (Exception, CancelledError) as error:
                     response._route.app._fail(error, response, request)
                 # Most contexts are empty: that is asked here, without a call.
                 if context and has_changed(context, self.values):

@@ -2027,3 +2027,108 @@ def test_an_after_that_runs_late_does_not_see_another_requests_variables(serve):
     assert client.read().body == b"late"
     assert [other.read().body for other in others] == [b"set"] * 5
     assert seen == ["unset"]
+
+
+def raise_cancelled(res, req, *data):
+    raise asyncio.CancelledError
+
+
+@pytest.mark.parametrize("kind", ["bare", "chain", "class", "on_data"])
+def test_a_plain_function_that_raises_cancelled_ends_nothing_but_itself(serve, kind):
+    def on_data(res, req):
+        res.on_data(lambda res, chunk, is_end: raise_cancelled(res, req))
+
+    handlers = {
+        "bare": raise_cancelled,
+        "chain": middleware(ending_data, raise_cancelled),
+        "class": middleware(marking("a"), raise_cancelled),
+        "on_data": on_data,
+    }
+    client = serve(
+        lambda app: app.get("/", handlers[kind]).get("/b", answer_b)
+    ).client()
+    assert client.ask().status == 500
+    assert client.ask("/b").body == b"b"
+
+
+def ending_data(res, req, data):
+    return "data"
+
+
+def answer_b(res, req):
+    res.end("b")
+
+
+@pytest.mark.parametrize("kind", ["on_data", "silent", "coroutine"])
+def test_an_after_that_is_cancelled_by_what_it_awaits_is_an_error(serve, kind):
+    class Cancelled(Middleware):
+        async def after(self, request, response):
+            task = asyncio.ensure_future(asyncio.sleep(10))
+            task.cancel()
+            await task
+
+    async def coroutine(res, req, data):
+        await asyncio.sleep(0)
+        res.end("x")
+
+    def late(res, req, data):
+        res.on_data(lambda res, chunk, is_end: res.end("x"))
+
+    handlers = {"on_data": late, "silent": lambda *_: None, "coroutine": coroutine}
+    client = serve(
+        lambda app: app.get("/", middleware(Cancelled, handlers[kind]))
+    ).client()
+    assert client.ask().status == 500
+
+
+def test_what_is_set_on_the_way_through_routes_stays_with_its_request(serve):
+    async def wait(res, req, data):
+        VARIABLE.set(req.get_query("id"))
+        await asyncio.sleep(0)
+        res.end([SECOND.get(), VARIABLE.get()])
+
+    def hand_on_here(res, req):
+        SECOND.set(req.get_query("id"))
+        req.set_yield(True)
+
+    def setup(app):
+        app.get("/a/b", hand_on_here).get("/a/*", middleware(wait))
+        app.get("/plain", lambda res, req: res.end([SECOND.get(), VARIABLE.get()]))
+        app.get("/other", other)
+
+    async def other(res, req):
+        await asyncio.sleep(0)
+        res.end([SECOND.get(), VARIABLE.get()])
+
+    client = serve(setup).client()
+    for n in range(1, 5):
+        assert json.loads(client.ask(f"/a/b?id={n}").body) == [str(n), str(n)]
+        for path in ("/plain", "/other"):
+            assert json.loads(client.ask(path).body) == ["unset", "unset"]
+
+
+SECOND = contextvars.ContextVar("second", default="unset")
+
+
+def test_what_an_after_sets_for_a_client_that_left_is_not_seen_by_others(serve):
+    class Setting(Middleware):
+        def after(self, request, response):
+            VARIABLE.set("of one that left")
+            ran.append(1)
+            return request
+
+    def hang(res, req, data):
+        res.grab_aborted_handler()
+
+    def setup(app):
+        app.get("/hang", middleware(Setting, hang))
+        app.get("/plain", lambda res, req: res.end(VARIABLE.get()))
+
+    ran = []
+    server = serve(setup)
+    leaving = server.client()
+    leaving.send(get("/hang"))
+    server.ask("/plain")
+    leaving.close()
+    eventually(lambda: ran == [1])
+    assert server.ask("/plain").body == b"unset"

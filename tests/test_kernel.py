@@ -645,6 +645,7 @@ def test_types_tell_routes_apart():
         Get("/b/@x:year_of_test", told("year")),
         Get("/b/@x:string/c", told("string")),
         Get("/c/?x:int", lambda x=None: ["optional", x]),
+        Get("/d/?x/?y", lambda x=None, y=None: ["two", x, y]),
     ]
     app = App().kernel(Grouped, routes=routes)
     client = app.test_client()
@@ -668,6 +669,9 @@ def test_types_tell_routes_apart():
     assert client.get("/c").json() == ["optional", None]
     assert client.get("/c/5").json() == ["optional", 5]
     assert client.get("/c/x").status == 404
+    assert client.get("/d").json() == ["two", None, None]
+    assert client.get("/d/1").json() == ["two", "1", None]
+    assert client.get("/d/1/2").json() == ["two", "1", "2"]
     assert app.match("GET", "/a/7").parameters == {"x": "7"}
 
 
