@@ -192,7 +192,9 @@ def test_what_is_said_is_what_comes(played, steps, body, method, is_old):
             assert client.is_at_end()
         else:
             client.ask(method, "/played")
-            assert client.read(method) == answer
+            again = client.read(method)
+            # Between the two a second may begin, which Date tells.
+            assert without_date(again) == without_date(answer)
     assert answer.status == expected.status
     assert answer.reason == expected.reason or not expected.reason
     own = ["content-length", "transfer-encoding", "connection"]
@@ -202,6 +204,11 @@ def test_what_is_said_is_what_comes(played, steps, body, method, is_old):
     got = [pair for pair in answer.fields if pair[0].lower() not in own]
     assert got == expected.fields
     assert answer.body == expected.body
+
+
+def without_date(answer):
+    fields = [pair for pair in answer.fields if pair[0].lower() != "date"]
+    return answer.status, answer.reason, fields, answer.body, answer.is_last
 
 
 # ---- nothing breaks out of the head ----
