@@ -228,7 +228,7 @@ class App(Verbs):
     def match(self, method: str, path: str) -> Match:
         """Return what runs for a method and a path, also if no route matches."""
         return find(
-            self._server, self._loop.turns.routes, self._routes[0], method, path
+            self._server, self._loop.turns.routes, self._miss_route, method, path
         )
 
     def _compose(self, route: Route) -> None:

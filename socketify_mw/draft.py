@@ -48,7 +48,7 @@ class Draft(Head):
         self.finish = finish  # runs what is to run after the answer, and commits it
         self.entered: list[Any] = []  # middleware that is still to see the answer
         self.waits = False  # its chain has ended, and somebody else will answer
-        # Of that chain, as it ended, if something was set in it.
+        # What each `after` runs in then: that chain's, or a copy if nothing was set.
         self.context: Context | None = None
         self.is_made = False
         self.is_finishing = False  # each `after` runs, or waits
@@ -66,7 +66,7 @@ class Draft(Head):
         else:
             if self.is_made and not self.is_finishing:
                 raise RuntimeError("this response has been ended already")
-            self.forget()  # an `after` may answer anew
+            self._forget_type()  # an `after` may answer anew
             self.body = response._encode(self, message)
         if end_connection:
             self.flags |= OUT_CLOSE
@@ -92,11 +92,6 @@ class Draft(Head):
         if self.runs_after:
             raise RuntimeError("a stream has begun: an `after` cannot add to its body")
 
-    def forget(self) -> None:
-        """Let the answer be made once more: status and fields stay."""
-        self.is_made = False
-        self._forget_type()
-
     def clear(self) -> None:
         """Let another answer be made, of which nothing was said. No part has left."""
         self.is_made = False
@@ -118,14 +113,16 @@ class Draft(Head):
 
     def take(self, head: Head) -> None:
         """Go on with what was said to another head."""
-        self.hooks, self.lines = head.hooks, head.lines
-        self.status, self.reason = head.status, head.reason
-        self.flags, self.has_type = head.flags, head.has_type
+        _copy(head, self)
 
     def plain(self) -> Head:
         """Return the head alone, which is committed as any other."""
         head = Head()
-        head.hooks, head.lines = self.hooks, self.lines
-        head.status, head.reason = self.status, self.reason
-        head.flags, head.has_type = self.flags, self.has_type
+        _copy(self, head)
         return head
+
+
+def _copy(source: Head, target: Head) -> None:
+    target.hooks, target.lines = source.hooks, source.lines
+    target.status, target.reason = source.status, source.reason
+    target.flags, target.has_type = source.flags, source.has_type

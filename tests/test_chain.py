@@ -845,7 +845,10 @@ def test_a_chain_that_does_not_suspend_ends_in_the_turn_it_began_in(
     assert (counting.rounds, preserved) == (0, [])
 
 
-@pytest.mark.skipif(not hasattr(sys, "getrefcount"), reason="references are counted")
+@pytest.mark.skipif(
+    not hasattr(sys, "getrefcount"),
+    reason="this interpreter counts no references, so no task is used twice",
+)
 def test_a_chain_that_waits_costs_one_copy_and_no_new_task(
     serve,
     monkeypatch,

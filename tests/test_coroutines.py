@@ -1866,7 +1866,10 @@ async def sleep_in_a_group():
         group.create_task(asyncio.sleep(0))
 
 
-@pytest.mark.skipif(not hasattr(sys, "getrefcount"), reason="references are counted")
+@pytest.mark.skipif(
+    not hasattr(sys, "getrefcount"),
+    reason="this interpreter counts no references, so no task is used twice",
+)
 @pytest.mark.parametrize("kind", REUSED)
 def test_a_task_that_nobody_keeps_serves_the_next_request(serve, monkeypatch, kind):
     """It shows that the tests above can fail."""
