@@ -29,7 +29,7 @@ for version in "$@"; do
     environment=.venv-$version
     [ -x "$environment/bin/python" ] || "$python" -m venv "$environment"
     "$environment/bin/python" -m pip install -q --disable-pip-version-check \
-        pytest pytest-timeout httpx hypothesis cffi
+        pytest pytest-timeout httpx hypothesis cffi cryptography limits redis sqids
     "$environment/bin/python" -m pip install -q --disable-pip-version-check \
         --force-reinstall --no-deps "$wheel"
     # Away from the checkout, so that the installed wheel is what is tested.

@@ -27,3 +27,7 @@ class ClientGone(SocketifyError, ConnectionError):
 
 class RequestExpired(SocketifyError, RuntimeError):
     """A request was read after the turn that brought it, without `preserve()`."""
+
+
+class StoreError(SocketifyError):
+    """A store did not answer, or not in time."""

@@ -1,0 +1,5 @@
+"""Built-in middleware classes."""
+
+from ..layer import Middleware
+
+__all__ = ["Middleware"]
