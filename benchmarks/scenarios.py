@@ -36,6 +36,7 @@ COROUTINE = Load("/coroutine", expect=(client.HELLO.decode(),))
 CHAIN = Load("/chain", headers=READ.headers)
 SYNC = Load("/sync", headers=READ.headers)
 SYNC_PIPELINED = Load("/sync", depth=16, headers=READ.headers)
+CLASSES = Load("/classes", headers=READ.headers)
 EMPTY = {count: Load(f"/empty/{count}") for count in (0, 1, 5, 10)}
 ECHO = Load("/echo", body="x" * 1024, expect=("x" * 1024,))
 IDLE_PEERS = ["socketify", "uvicorn", "granian-rsgi", "bjoern", "fastwsgi"]
@@ -272,6 +273,17 @@ def sync(bench: Bench) -> Outcome:
     return outcome
 
 
+def classes(bench: Bench) -> Outcome:
+    """Compare three plain middlewares as classes with them as functions."""
+    outcome = Outcome("classes", "/classes: those of /sync as classes, beside /sync")
+    play(bench, outcome, Plan([OURS], [[SYNC], [CLASSES]]))
+    ours = outcome.rounds("cpu_us", OURS, CLASSES)
+    functions = outcome.rounds("cpu_us", OURS, SYNC)
+    text = "CPU time a request / that of the functions"
+    add_claim(outcome, text, ratios(ours, functions), Bound("<=", 1.1), [])
+    return outcome
+
+
 def empty(bench: Bench) -> Outcome:
     """Measure what each further middleware costs that does nothing."""
     outcome = Outcome("empty", "/empty/N: a route behind N middlewares that do nothing")
@@ -319,6 +331,7 @@ SCENARIOS: dict[str, Callable[[Bench], Outcome]] = {
         plain,
         read,
         sync,
+        classes,
         empty,
         coroutine,
         chain,

@@ -4,29 +4,45 @@ from .app import SWITCH_INTERVAL, App
 from .bare_loop import BareLoop
 from .chain import middleware
 from .errors import (
+    BadRequest,
     ClientGone,
     ConfigError,
     NativeError,
     RequestExpired,
     RouteError,
     SocketifyError,
+    StoreError,
 )
 from .layer import Middleware
 from .limits import Limits
 from .listen import ListenConfig
-from .listing import Match, MemberInfo, RouteInfo
+from .listing import MemberInfo, RouteInfo, RouteMatch
 from .loop import Loop
 from .options import AppListenOptions, AppOptions
 from .request import Request
 from .response import Response
 from .router import MiddlewareRouter, Router
-from .routes import Delete, Get, Options, Patch, Post, Put, Redirect, Route, RouteGroup
+from .routes import AnyMethod as Any
+from .routes import (
+    Delete,
+    Get,
+    Match,
+    Options,
+    Patch,
+    Post,
+    Put,
+    Redirect,
+    Route,
+    RouteGroup,
+)
 
 __all__ = [
     "SWITCH_INTERVAL",
+    "Any",
     "App",
     "AppListenOptions",
     "AppOptions",
+    "BadRequest",
     "BareLoop",
     "ClientGone",
     "ConfigError",
@@ -52,8 +68,10 @@ __all__ = [
     "RouteError",
     "RouteGroup",
     "RouteInfo",
+    "RouteMatch",
     "Router",
     "SocketifyError",
+    "StoreError",
     "middleware",
 ]
 

@@ -15,7 +15,7 @@ from typing import Any
 from .app import App
 from .errors import RouteError
 from .functions import takes
-from .listing import Match, MemberInfo, RouteInfo
+from .listing import MemberInfo, RouteInfo, RouteMatch
 from .scaffold import make_middleware
 
 _HEADS = ("METHOD", "PATTERN", "#", "RUNS", "KIND", "WHERE")
@@ -157,7 +157,7 @@ def _serves(route: RouteInfo, method: str) -> bool:
     return route.method in (method, also, "ANY", "")
 
 
-def _verdict(match: Match) -> str:
+def _verdict(match: RouteMatch) -> str:
     asked = f"{match.method} {match.path}"
     if not match.is_miss:
         first = match.routes[0]

@@ -14,14 +14,20 @@ from ._binding import FORKED
 from .access_log import access_logger, logged_by
 from .chain import Member, flat
 from .claim import Claim
-from .errors import ClientGone, ConfigError, NativeError, RouteError
+from .errors import (
+    ClientGone,
+    ConfigError,
+    NativeError,
+    RouteError,
+    SocketifyError,
+)
 from .explain import Explanation
 from .extension import Extension
 from .follow import leave_open
 from .kernel import install, url_of
 from .limits import Limits
 from .listen import ListenConfig, listen_at_path, listen_at_port
-from .listing import Match, RouteInfo, find, info_of
+from .listing import RouteInfo, RouteMatch, find, info_of
 from .loop import Loop, thread_loop
 from .miss import answer_miss
 from .options import AppListenOptions, AppOptions, options_of
@@ -116,6 +122,7 @@ class App(Verbs):
         self._grace = GRACE
         self._methods: set[str] = set()  # that any route has
         self._routes: list[Route] = []
+        self._by_shape: dict[tuple[str, str], Route] = {}
         self._json: Any = json
         self._template: Any = None
         self._error_handler: ErrorHandler | None = None
@@ -126,6 +133,7 @@ class App(Verbs):
         self._wrappers: list[Wrapper] = []
         self._used: list[Member] = []  # in front of every route
         self._bindings: dict[Any, Callable[[], Any]] = {}  # by type; see `bind`
+        self._next_after = -1  # of those to run, the last one; see `Kernel.after_order`
         self._patterns: dict[str, str] = {}  # of routes that have a name
         self._extensions = Extension(), Extension()
         self._explanation: Explanation | None = None  # of the test client's request
@@ -151,17 +159,25 @@ class App(Verbs):
         route.guard = guard
         if max_body is not None and max_body != "default":
             check_max_body(route, max_body)
-        token = self._loop.add_route(route)
-        try:
-            self._server.route(method, route.pattern, token)
-        except NativeError as error:
-            raise RouteError(f"{route}: {error}. {PATTERN_RULES}") from None
-        if max_body != "default":
-            self._server.max_body(token, max_body)
+        twin = self._by_shape.setdefault(route.shape, route)
+        if twin is not route and all(it.guard for it in (twin, *twin.others)):
+            twin.others.append(route)
+        else:
+            self._add(route, max_body)
         self._methods.add(method)
         self._routes.append(route)
         self._compose(route)
         return self
+
+    def _add(self, route: Route, max_body: MaxBody) -> None:
+        """Let the server match a route."""
+        token = self._loop.add_route(route)
+        try:
+            self._server.route(route.method, route.pattern, token)
+        except NativeError as error:
+            raise RouteError(f"{route}: {error}. {PATTERN_RULES}") from None
+        if max_body != "default":
+            self._server.max_body(token, max_body)
 
     def router(self, prefix: str = "", *middlewares: Member) -> Router:
         """Return decorators for routes whose paths begin with `prefix`, and whose
@@ -225,7 +241,7 @@ class App(Verbs):
         miss, *others = self._routes
         return [info_of(route) for route in (*others, miss)]
 
-    def match(self, method: str, path: str) -> Match:
+    def match(self, method: str, path: str) -> RouteMatch:
         """Return what runs for a method and a path, also if no route matches."""
         return find(
             self._server, self._loop.turns.routes, self._miss_route, method, path
@@ -328,12 +344,15 @@ class App(Verbs):
             logger.error("%s raised behind an error", where, exc_info=error)
             if claim is by:
                 response._unclaim()
-                response._fail()
+                response._fail(_status_of(error))
             return
         if response is not None:
             response._unclaim()  # what it was waiting for does not count any more
         if self._error_handler is None:
-            logger.error("%s raised", where, exc_info=error)
+            if _status_of(error) < 500:
+                logger.info("%s: %s", where, error)
+            else:
+                logger.error("%s raised", where, exc_info=error)
         else:
             try:
                 result = copy_context().run(
@@ -350,7 +369,7 @@ class App(Verbs):
         if claim is not None:
             claim.is_of_error_handler = True
         if response._is_left():
-            response._fail()
+            response._fail(_status_of(error))
         elif request is not None and claim is not None:
             leave_open(response, request)
 
@@ -652,6 +671,11 @@ class App(Verbs):
             task.cancel()
         if tasks:
             await asyncio.wait(tasks, timeout=CANCELLING)
+
+
+def _status_of(error: BaseException) -> int:
+    """Return the status that an error is answered with."""
+    return error.status if isinstance(error, SocketifyError) else 500
 
 
 _C = TypeVar("_C", bound=Callable[..., object])

@@ -2,7 +2,12 @@
 
 
 class SocketifyError(Exception):
-    """The base of every error that this package raises on its own account."""
+    """The base of every error that this package raises on its own account.
+
+    status: of the answer when a handler lets it pass, and no error handler answers.
+    """
+
+    status = 500
 
 
 class NativeError(SocketifyError):
@@ -29,5 +34,13 @@ class RequestExpired(SocketifyError, RuntimeError):
     """A request was read after the turn that brought it, without `preserve()`."""
 
 
+class BadRequest(SocketifyError, ValueError):
+    """The client has sent something that cannot be read; the answer is 400."""
+
+    status = 400
+
+
 class StoreError(SocketifyError):
-    """A store did not answer, or not in time."""
+    """A store did not answer, or not in time; the answer is 503."""
+
+    status = 503

@@ -14,10 +14,18 @@ from .chain import middleware
 from .controllers import Controllers
 from .errors import RouteError
 from .layer import Layer
+from .load_inputs import LoadInputs
 from .routes import Route, build_url, flat
 
 if TYPE_CHECKING:
     from .app import App
+
+# Methods whose routes do not wait for a body.
+_WITHOUT_BODY = frozenset(("get", "head", "options"))
+
+# Which `after` of a list of those left is the next one: as an onion has them, or as
+# Masonite 4.20 does.
+_ORDERS = {"onion": -1, "listed": 0}
 
 
 def install(app: "App", kernel: Any, routes: Any, controllers: Any, group: str) -> None:
@@ -31,6 +39,11 @@ def install(app: "App", kernel: Any, routes: Any, controllers: Any, group: str) 
             http += aliases.members_of(spec, (), f"{_name(kernel)}.http_middleware")
         except RouteError as error:
             problems.append(str(error))
+    order = getattr(kernel, "after_order", "onion")
+    if order not in _ORDERS:
+        problems.append(
+            f"{_name(kernel)}.after_order is {order!r}{nearest(str(order), _ORDERS)}"
+        )
     before = [_identity(it) for it in http]
     found = _routes_of(routes)
     plans: list[tuple[Route, str, list[Any], Any]] = []
@@ -53,6 +66,7 @@ def install(app: "App", kernel: Any, routes: Any, controllers: Any, group: str) 
             if plan is not None:
                 plans.append((route, pattern, *plan))
     _raise(problems)
+    app._next_after = _ORDERS[order]
     app.use(*http)
     for route, pattern, middlewares, handler in plans:
         for method in route.methods:
@@ -97,7 +111,9 @@ def _plan(
     parameters = {name: types[name] for name in names if name in types}
     count = len(problems)
     specs = [*route.prepended, *_group(aliases, group), *route.middlewares]
-    members: list[Any] = []
+    # In front of all that may ask for an input.
+    is_plain = _WITHOUT_BODY.issuperset(route.methods)
+    members: list[Any] = [] if is_plain else [Layer(LoadInputs)]
     seen = {*before, *_excluded(route, aliases, parameters, problems)}
     for spec in specs:
         try:

@@ -49,7 +49,7 @@ class RouteInfo:
 
 
 @dataclass(frozen=True)
-class Match:
+class RouteMatch:
     """What runs for a method and a path."""
 
     method: str
@@ -93,7 +93,7 @@ def find(
     miss: "Route",
     method: str,
     path: str,
-) -> Match:
+) -> RouteMatch:
     """Return what runs for a request, as the server itself would find it.
 
     routes: by token.
@@ -123,7 +123,7 @@ def find(
                 for name, (start, end) in zip(names, pairs, strict=False)
             }
     allowed = [it for it in METHODS if not found and server.match(it, path, 0)[0]]
-    return Match(
+    return RouteMatch(
         method,
         path,
         tuple(info_of(it) for it in (*found, miss)),

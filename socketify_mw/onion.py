@@ -9,6 +9,7 @@ import logging
 from asyncio import CancelledError
 from collections.abc import Callable, Generator, Sequence
 from contextvars import Context, copy_context
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from .answer import answer_with, is_answer
@@ -50,7 +51,66 @@ def _run(steps: Sequence[Any], res: Response, req: "Request", data: Any) -> Any:
 
 
 def _run_down(steps: Sequence[Any], res: Response, req: "Request", data: Any) -> Any:
-    return _begin(_enter(steps, res, req, data, None))
+    """Run a chain without an `after`: as `_enter` does, but without a generator."""
+    step: Any = None
+    for count, step in enumerate(steps):
+        if type(step) is Layer:
+            values = step.values
+            if step.values_of is not None:
+                found = step.values_of(req)
+                if found is None:
+                    data = None
+                    _stop(res, ("Not Found", 404))
+                    break
+                values = found
+            middleware = step.cls()
+            # Most have none: an unpacked call costs twice as much.
+            if values:
+                result = middleware.before(req, res, *values)
+            else:
+                result = middleware.before(req, res)
+            if result is req:
+                continue
+            if type(result) not in PLAIN and is_awaitable(result):
+                return _go_on_down(steps, count, result, res, req, data)
+            data = None
+            _stop(res, result)
+            break
+        data = step(res, req, data)
+        if type(data) not in PLAIN and is_awaitable(data):
+            return _go_on_down(steps, count, data, res, req, data)
+        if not data:
+            break
+    if res._head is not _DONE:
+        req._last = step.cls.before if type(step) is Layer else step
+    return data
+
+
+async def _go_on_down(
+    steps: Sequence[Any],
+    count: int,
+    awaitable: Any,
+    res: Response,
+    req: "Request",
+    data: Any,
+) -> Any:
+    """Await what a chain's member has returned, and run those behind it."""
+    step = steps[count]
+    result = await awaitable
+    if type(step) is Layer:
+        goes_on = result is req
+        if not goes_on:
+            data = None
+            _stop(res, result)
+    else:
+        data = result
+        goes_on = bool(data)
+    if goes_on and count + 1 < len(steps):
+        result = _run_down(steps[count + 1 :], res, req, data)
+        return await result if type(result) is CoroutineType else result
+    if res._head is not _DONE:
+        req._last = step.cls.before if type(step) is Layer else step
+    return data
 
 
 def _begin(steps: Generator[Any, Any, Any]) -> Any:
@@ -86,7 +146,7 @@ def _enter(
     res: Response,
     req: "Request",
     data: Any,
-    entered: list[Any] | None,
+    entered: list[Any],
 ) -> Generator[Any, Any, Any]:
     """Run a chain's members in order; yield what is to be awaited."""
     step: Any = None
@@ -97,27 +157,25 @@ def _enter(
                 found = step.values_of(req)
                 if found is None:
                     data = None
-                    answer_with(res, ("Not Found", 404))
+                    _stop(res, ("Not Found", 404))
                     break
                 values = found
             middleware = step.cls()
-            # Most have none: an unpacked call costs twice as much.
             if values:
                 result = middleware.before(req, res, *values)
             else:
                 result = middleware.before(req, res)
             if result is req:
-                if entered is not None and step.has_after:
+                if step.has_after:
                     entered.append((middleware, values))
                 continue
             if type(result) not in PLAIN and is_awaitable(result):
                 result = yield result
             if result is not req:
                 data = None
-                if is_answer(result):
-                    answer_with(res, result)
+                _stop(res, result)
                 break
-            if entered is not None and step.has_after:
+            if step.has_after:
                 entered.append((middleware, values))
         else:
             data = step(res, req, data)
@@ -128,6 +186,12 @@ def _enter(
     if res._head is not _DONE:
         req._last = step.cls.before if type(step) is Layer else step
     return data
+
+
+def _stop(res: Response, result: object) -> None:
+    """End a chain with what a `before` has returned."""
+    if is_answer(result):
+        answer_with(res, result)
 
 
 def _descend(
@@ -233,14 +297,14 @@ def _context_of(res: Response, req: "Request") -> Context | None:
 
 
 def _ascend(draft: Draft, res: Response, req: "Request") -> Generator[Any, Any, None]:
-    """Run each `after`, the last one's first, and let the answer go."""
+    """Run each `after`, the last one's first or in order, and let the answer go."""
     if draft.is_finishing:
         return  # it waits for one of them
     draft.is_finishing = True
     draft.waits = False
     try:
         while draft.entered:
-            middleware, values = draft.entered.pop()
+            middleware, values = draft.entered.pop(res.app._next_after)
             try:
                 draft.runs_after = True
                 result = middleware.after(req, res, *values)

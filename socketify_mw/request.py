@@ -32,6 +32,7 @@ from ._binding import (
     W_TARGET_END,
 )
 from .errors import RequestExpired
+from .inputs import inputs_of, is_readable, media_type
 from .words import RequestWords
 
 if TYPE_CHECKING:
@@ -111,6 +112,7 @@ class Request(RequestWords):
         "_base",
         "_context",
         "_extra",
+        "_inputs",
         "_last",
         "_response",
         "_route",
@@ -125,15 +127,16 @@ class Request(RequestWords):
     _yields: bool
     _skipped: int  # matching routes that handed the request on
     _extra: dict[str, Any]  # of extensions
+    _inputs: dict[str, Any]  # of the query and the body
     _context: Context  # in which a chain with classes runs
     _last: Callable[..., Any]  # member that ran last in a chain, if none answered
-    _state: SimpleNamespace
     _response: "Response"  # when a coroutine handles it
 
     _view: View
     _turn: int
     _base: int  # where this request's words begin
     _route: "Route"
+    _state: SimpleNamespace | None  # None: nothing was kept yet
 
     @property
     def app(self) -> "App":
@@ -143,11 +146,10 @@ class Request(RequestWords):
     @property
     def state(self) -> SimpleNamespace:
         """What middlewares keep for those behind them: `req.state.user = ...`."""
-        try:
-            return self._state
-        except AttributeError:
-            self._state = SimpleNamespace()
-            return self._state
+        state = self._state
+        if state is None:
+            state = self._state = SimpleNamespace()
+        return state
 
     def preserve(self) -> "Request":
         """Copy the request out of the turn's memory, so that it can be read later.
@@ -301,6 +303,43 @@ class Request(RequestWords):
             return None
         text = view.arena[start : words[place + 1]].decode()  # ASCII
         return unquote(text) if "%" in text else text
+
+    async def load(self) -> "Request":
+        """Read the body if it is a form or JSON, for `input`, `all` and `only`.
+
+        Raises BadRequest for what cannot be read. A second call does nothing.
+        """
+        if self._awaits_inputs():
+            try:
+                response = self._response
+            except AttributeError:
+                raise RuntimeError("to load a body is for coroutines") from None
+            await self._load(response)
+        return self
+
+    async def _load(self, response: "Response") -> "Request":
+        query, kind = self.get_queries(), media_type(self.get_header("content-type"))
+        body = await response._body()
+        self._inputs = inputs_of(query, kind, body, self.app._json)
+        return self
+
+    def _awaits_inputs(self) -> bool:
+        """Whether there is a body with inputs that was not read."""
+        if hasattr(self, "_inputs"):
+            return False
+        length = self.get_header("content-length")
+        has_body = self.get_header("transfer-encoding") or (length and length != "0")
+        kind = self.get_header("content-type")
+        return bool(has_body) and is_readable(media_type(kind))
+
+    def _all_inputs(self) -> dict[str, Any]:
+        if not hasattr(self, "_inputs"):
+            if self._awaits_inputs():
+                raise RuntimeError(
+                    "the body was not read: `await req.load()` in a coroutine before"
+                )
+            self._inputs = inputs_of(self.get_queries(), "", b"", None)
+        return self._inputs
 
     def stream(self) -> AsyncIterator[bytes]:
         """Yield the body as it comes: `async for chunk in req.stream()`.

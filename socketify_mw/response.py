@@ -11,11 +11,12 @@ import socket
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from contextvars import copy_context
+from http import HTTPStatus
 from inspect import iscoroutine, iscoroutinefunction
 from struct import Struct
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, cast
-from urllib.parse import parse_qs, quote
+from urllib.parse import quote
 
 from ._binding import (
     OUT_AGAIN,
@@ -31,6 +32,7 @@ from .draft import Draft
 from .errors import ClientGone
 from .functions import name_of, place_of
 from .head import CommitHook, Head, cookie_line
+from .inputs import decoded, parse_form, parse_json
 from .outbox import Outbox
 from .words import ResponseWords
 
@@ -413,19 +415,27 @@ class Response(ResponseWords):
         return io.BytesIO(await self._body() if body is None else body)
 
     async def get_text(self, encoding: str = "utf-8") -> str:
-        """Return the request's whole body as text; see `get_data`."""
-        return (await self._body()).decode(encoding)
+        """Return the request's whole body as text; see `get_data`.
+
+        Raises BadRequest when it cannot be decoded.
+        """
+        return decoded(await self._body(), encoding)
 
     async def get_json(self) -> Any:
-        """Return the request's whole body, parsed as JSON; see `get_data`."""
-        return self.app._json.loads(await self._body())
+        """Return the request's whole body, parsed as JSON; see `get_data`.
+
+        Raises BadRequest when it is none.
+        """
+        return parse_json(await self._body(), self.app._json)
 
     async def get_form_urlencoded(
         self, encoding: str = "utf-8"
     ) -> dict[str, list[str]]:
-        """Return the request's whole body, parsed as a form; see `get_data`."""
-        text = (await self._body()).decode(encoding)
-        return parse_qs(text, keep_blank_values=True, encoding=encoding)
+        """Return the request's whole body, parsed as a form; see `get_data`.
+
+        Raises BadRequest when it cannot be decoded, or has over 1,000 fields.
+        """
+        return parse_form(await self._body(), encoding)
 
     def _body_now(self) -> bytes | None:
         """Ask for the whole body, and return it if it is here already."""
@@ -703,8 +713,8 @@ class Response(ResponseWords):
         parts += data
         self._outbox.add_bytes(sum(map(len, data)))
 
-    def _fail(self) -> None:
-        """Answer 500 in place of whatever was said so far."""
+    def _fail(self, status: int = 500) -> None:
+        """Answer with an error in place of whatever was said so far."""
         head = self._head
         if head in (_DONE, _FAILED, _GONE):
             return
@@ -714,14 +724,14 @@ class Response(ResponseWords):
         if type(head) is Draft:
             if not head.is_made or head.parts is not None:
                 head.clear()
-                self.write_status(500).end("Internal Server Error")
+                self._end_with(status)
             return
         fresh = self._head = Head()
         if head is not None and head is not _LATER:
             fresh.hooks = head.hooks
         count = len(fresh.hooks)
         try:
-            self.write_status(500).end("Internal Server Error")
+            self._end_with(status)
         except Exception:
             if len(fresh.hooks) == count:
                 raise  # not by a hook, each of which is called once
@@ -729,6 +739,9 @@ class Response(ResponseWords):
             self._fail()
             return
         self._head = _FAILED
+
+    def _end_with(self, status: int) -> None:
+        self.write_status(status).end(HTTPStatus(status).phrase)
 
     def _tell_unanswered(self, request: "Request | None") -> None:
         """Answer 500 for a handler that has returned, and say so in the log."""
@@ -776,6 +789,13 @@ class Response(ResponseWords):
         return head
 
     # ---- claims ----
+
+    def _find_request(self) -> "Request | None":
+        """Return the request that this answers, if it is known here."""
+        if type(self._head) is Draft:
+            return self._head.request
+        claim = self._find_claim()
+        return claim.request if claim is not None else None
 
     def _find_claim(self) -> Claim | None:
         claim = self._outbox.claims.get(self._exchange & SLOT_MASK)

@@ -1,5 +1,6 @@
 """Route: what a request's token stands for, checked when it is registered."""
 
+import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote
@@ -42,6 +43,7 @@ class Route:
         "handler",
         "members",
         "method",
+        "others",
         "parameters",
         "pattern",
     )
@@ -64,6 +66,8 @@ class Route:
             part[1:].partition("<")[0] for part in segments if part.startswith(":")
         ]
         self.guard: Guard | None = None
+        # With the same pattern: the guard tells which of them gets a request.
+        self.others: list[Route] = []
         self.members: tuple[Member, ...] = ()
         self._bare: Handler | None = None  # the handler, if nothing is in front of it
         self.handler: Handler = handler  # what the loop calls; see `compose`
@@ -104,7 +108,12 @@ class Route:
         for wrap in wrappers:
             self.handler = wrap(self.handler)
         if self.guard is not None:
-            self.handler = _guarded(self.handler, self.guard)
+            self.handler = _guarded(self.handler, self.guard, self.others)
+
+    @property
+    def shape(self) -> tuple[str, str]:
+        """What no two routes may have in common, unless guards tell them apart."""
+        return self.method, re.sub(r":[^/<]*", ":", self.pattern)
 
     def __str__(self) -> str:
         last = f" ({name_of(self.members[-1])})" if self.members else ""
@@ -117,10 +126,14 @@ class Route:
             raise RouteError(f"{self}: it can never match. {PATTERN_RULES}")
 
 
-def _guarded(handler: Handler, guard: Guard) -> Handler:
+def _guarded(handler: Handler, guard: Guard, others: list[Route]) -> Handler:
     def guarded(res: "Response", req: "Request") -> object:
         if guard(req):
             return handler(res, req)
+        for route in others:
+            if route.guard is None or route.guard(req):
+                res._route = req._route = route
+                return route.handler(res, req)
         req.set_yield(True)
         return None
 

@@ -56,6 +56,7 @@ class Route:
         self.url = url if url.startswith("/") else f"/{url}"
         self.controller = controller
         self.own_name = ""
+        self.own_domain = ""
         self.middlewares: list[Any] = []
         self.prepended: list[Any] = []
         self.excluded: list[Any] = []
@@ -66,6 +67,16 @@ class Route:
     def name(self, name: str) -> Self:
         """Give it a name, by which `App.url` finds it."""
         self.own_name = name
+        return self
+
+    def domain(self, host: str) -> Self:
+        """Take requests for a host alone (`Host`, without a port, in any case).
+
+        host: a name such as "docs.example.com"; "*.example.com" for each name that
+            ends so; "docs" for each whose first part that is; "*" for each that has
+            more than one part. Else the next route gets the request.
+        """
+        self.own_domain = host.lower()
         return self
 
     def middleware(self, *specs: Any) -> Self:
@@ -255,14 +266,19 @@ class Route:
         }
 
     def guard(self) -> Callable[["Request"], bool] | None:
-        """Return what tells whether parameters of compiled types are what they mean."""
+        """Return what tells whether a request is for this route, which the server's
+        pattern does not: by its host, and by parameters of compiled types.
+        """
         found = map(_PARAMETER.fullmatch, self.url.split("/"))
         pairs = (it.groups() for it in found if it is not None)
         checks = [(name, _compiled[it][1]) for name, it in pairs if it in _compiled]
-        if not checks:
+        domain = self.own_domain
+        if not checks and not domain:
             return None
 
         def guard(request: "Request") -> bool:
+            if domain and not _is_of(domain, request.get_header("host") or ""):
+                return False
             for name, expression in checks:
                 value = request.get_parameter(name)
                 if value is not None and not expression.fullmatch(value):
@@ -307,6 +323,17 @@ def build_url(url: str, parameters: dict[str, object]) -> str:
     return f"{path}?{query}" if query else path
 
 
+def _is_of(domain: str, host: str) -> bool:
+    """Whether a `Host` is of a domain, as `Route.domain` has them."""
+    host = re.sub(r":\d*$", "", host.lower())
+    if domain.startswith("*."):
+        return host.endswith(domain[1:])
+    first, dot, _ = host.partition(".")
+    if "." in domain:
+        return host == domain
+    return bool(dot) and (domain == "*" or first == domain)
+
+
 def _caller() -> str:
     """Return file and line of whoever makes a route, outside of this file."""
     frame = sys._getframe(1)
@@ -321,5 +348,7 @@ Put = Route.put
 Patch = Route.patch
 Delete = Route.delete
 Options = Route.options
+AnyMethod = Route.any
+Match = Route.match
 Redirect = Route.redirect
 RouteGroup = Route.group

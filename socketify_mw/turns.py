@@ -262,6 +262,7 @@ class TurnSelector(selectors.BaseSelector):
                 request._turn = turn
                 request._base = base
                 request._route = route
+                request._state = None
                 try:
                     result = route.handler(response, request)
                     if (

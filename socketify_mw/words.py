@@ -3,11 +3,17 @@
 Each does what a method of the same object does under socketify's name.
 """
 
+import re
 from typing import TYPE_CHECKING, Any, Self, cast
+
+from .inputs import find
 
 if TYPE_CHECKING:
     from .request import Request
     from .response import Response
+
+# Host and path of a URL. A path that begins with "//" would name another host.
+_PAGE = re.compile(r"https?://([^/?#]*)(/(?!/)[^#]*)", re.IGNORECASE)
 
 
 class RequestWords:
@@ -26,6 +32,24 @@ class RequestWords:
     def cookie(self, name: str) -> str | None:
         """Return the value of a cookie, or None; see `get_cookie`."""
         return cast("Request", self).get_cookie(name)
+
+    def all(self) -> dict[str, Any]:
+        """Return what the query and a form or JSON body have, by name.
+
+        A name with one value has that as text, with several a list; JSON has its own
+        types. What the body has counts. Raises RuntimeError for a body that was not
+        read: routes of a kernel have read it, others `await request.load()`.
+        """
+        return dict(cast("Request", self)._all_inputs())
+
+    def input(self, name: str, default: Any = None) -> Any:
+        """Return one of `all()`; `user.name` is found within `user`, too."""
+        return find(cast("Request", self)._all_inputs(), name, default)
+
+    def only(self, *names: str) -> dict[str, Any]:
+        """Return those of `all()` that have one of the names."""
+        inputs = cast("Request", self)._all_inputs()
+        return {name: inputs[name] for name in names if name in inputs}
 
     def get_path(self) -> str:
         """Return the path without the query, as the client wrote it."""
@@ -74,6 +98,22 @@ class ResponseWords:
     def status(self, status: int | str) -> Self:
         """Set the status; see `write_status`."""
         cast("Response", self).write_status(status)
+        return self
+
+    def back(self, request: "Request | None" = None, default: str = "/") -> Self:
+        """Send the client to the page of this site that it comes from (`Referer`).
+
+        request: needed outside of chains with an `after`.
+        default: where to, if that is not known or another site.
+        """
+        response = cast("Response", self)
+        request = request or response._find_request()
+        if request is None:
+            raise RuntimeError("which page? response.back(request) tells")
+        here = (request.get_header("host") or "").lower()
+        page = _PAGE.match(request.get_header("referer") or "")
+        is_here = page is not None and page[1].lower() == here
+        response.redirect(page[2] if page and is_here else default)
         return self
 
     def header(self, name: str, value: object) -> Self:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import time
 
 import pytest
@@ -170,10 +171,19 @@ BAD = [
 
 
 @pytest.mark.parametrize(("read", "body", "name"), BAD)
-def test_a_bad_body_is_500_and_logged(serve, caplog, read, body, name):
+def test_a_bad_body_is_400_and_no_error_of_the_server(serve, caplog, read, body, name):
+    caplog.set_level(logging.INFO, "socketify_mw")
     server = serve(posting(read))
-    assert post(server, body).status == 500
-    assert name in caplog.text
+    answer = post(server, body)
+    assert (answer.status, answer.body) == (400, b"Bad Request")
+    (record,) = caplog.records
+    assert record.levelno == logging.INFO and "POST /" in record.getMessage()
+
+
+def test_a_form_with_too_many_fields_is_400(serve):
+    server = serve(posting(form))
+    assert post(server, b"a&" * 999 + b"a").status == 200
+    assert post(server, b"a&" * 1000 + b"a").status == 400
 
 
 @pytest.mark.parametrize(("read", "body", "name"), BAD)
@@ -181,11 +191,13 @@ def test_a_bad_body_reaches_the_error_handler(serve, caplog, read, body, name):
     def setup(app):
         posting(read)(app)
         app.on_error(
-            lambda error, res, req: res.write_status(400).end(type(error).__name__)
+            lambda error, res, req: res.write_status(400).end(
+                f"{type(error).__name__} {type(error.__cause__).__name__}"
+            )
         )
 
     answer = post(serve(setup), body)
-    assert (answer.status, answer.body.decode()) == (400, name)
+    assert (answer.status, answer.body.decode()) == (400, f"BadRequest {name}")
     assert caplog.text == ""
 
 

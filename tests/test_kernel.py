@@ -799,3 +799,246 @@ def test_an_extension_may_have_one_of_those_names():
     app = App().get("/", lambda res, req: res.json(req.user))
     app.register(extend)
     assert app.test_client().get("/").text == "json nobody"
+
+
+# ---- inputs ----
+
+
+class InputController:
+    def all(self, request):
+        return request.all()
+
+    def one(self, request):
+        return [request.input("a"), request.input("b.c", "none")]
+
+    def only(self, request):
+        return request.only("a", "z")
+
+    async def later(self, request):
+        return await request.load() is request and request.all()
+
+
+INPUT_ROUTES = [
+    Route.any("/all", "InputController@all"),
+    Route.any("/one", "InputController@one"),
+    Route.any("/only", "InputController@only"),
+    Route.get("/later", "InputController@later"),
+]
+FORM = "application/x-www-form-urlencoded"
+
+
+class Asking(Middleware):
+    """Reads an input on the way down, and needs no coroutine for it."""
+
+    def before(self, request, response):
+        response.header("X-Input", repr(request.input("a")).encode())
+        return request
+
+
+def inputs_app(app):
+    class Kernel:
+        route_middleware = {"web": [Asking]}
+
+    app.kernel(Kernel, INPUT_ROUTES, [InputController])
+
+
+@pytest.mark.parametrize(
+    ("target", "kind", "body", "expected"),
+    [
+        ("/all", "", b"", {}),
+        ("/all?a=1&a=2&b=&c=%C3%A4", "", b"", {"a": ["1", "2"], "b": "", "c": "ä"}),
+        ("/all?a=1&b=2", FORM, b"a=3&c=4&c=5", {"a": "3", "b": "2", "c": ["4", "5"]}),
+        ("/all?a=1", f"{FORM.upper()}; charset=x", b"a=%E2%82%AC", {"a": "€"}),
+        (
+            "/all?a=1",
+            "application/json",
+            b'{"a": 2, "b": [null]}',
+            {"a": 2, "b": [None]},
+        ),
+        ("/all?a=1", "application/vnd.x+json", b"[1]", {"a": "1"}),
+        ("/all?a=1", "text/plain", b"a=2", {"a": "1"}),
+        ("/one", "application/json", b'{"a": 1, "b": {"c": 2}}', [1, 2]),
+        ("/one", "application/json", b'{"b": {"d": 2}, "a": false}', [False, "none"]),
+        ("/one", "application/json", b'{"b.c": 3}', [None, 3]),
+        ("/only?a=1&b=2", "", b"", {"a": "1"}),
+        ("/later?a=1", "", b"", {"a": "1"}),
+    ],
+)
+def test_inputs_of_query_form_and_json(serve, target, kind, body, expected):
+    client = serve(inputs_app).client()
+    head = f"Content-Length: {len(body)}\r\nContent-Type: {kind}\r\n" if body else ""
+    method = "POST" if body else "GET"
+    request = f"{method} {target} HTTP/1.1\r\nHost: a\r\n{head}\r\n".encode() + body
+    client.send(request)
+    assert json.loads(client.read().body) == expected
+    for i in range(0, len(request), 3):
+        client.send(request[i : i + 3])
+    assert json.loads(client.read().body) == expected
+
+
+@pytest.mark.parametrize("body", [b"{", b"", b"\xff", b"[" * 100_000])
+def test_inputs_that_cannot_be_read_are_400(serve, body):
+    client = serve(inputs_app).client()
+    length = len(body) or 1
+    client.send(
+        b"POST /all HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+        b"Content-Length: %d\r\n\r\n%b" % (length, body or b" ")
+    )
+    assert client.read().status == 400
+
+
+def test_an_input_of_a_body_that_was_not_read_is_an_error_that_names_the_cure(caplog):
+    app = App().post("/", lambda res, req: res.end(req.input("a")))
+    assert app.test_client().post("/", form={"a": 1}).status == 500
+    assert "await req.load()" in caplog.text
+    assert app.test_client().post("/?a=2").text == "2"
+
+
+def test_a_coroutine_handler_loads_inputs():
+    async def handler(res, req):
+        await req.load()
+        await req.load()
+        res.end(req.all())
+
+    app = App().post("/", handler)
+    assert app.test_client().post("/?b=2", form={"a": 1}).json() == {"a": "1", "b": "2"}
+
+
+def test_get_json_and_inputs_of_the_same_body():
+    async def handler(res, req):
+        await req.load()
+        res.end([req.all(), await res.get_json()])
+
+    app = App().post("/", handler)
+    found = app.test_client().post("/", json={"a": 1}).json()
+    assert found == [{"a": 1}, {"a": 1}]
+
+
+# ---- back ----
+
+
+@pytest.mark.parametrize(
+    ("referer", "location"),
+    [
+        ("http://test/form?a=1#b", "/form?a=1"),
+        ("https://TEST/form", "/form"),
+        ("http://other/form", "/home"),
+        ("http://test//evil.example", "/home"),
+        ("http://test@evil.example/", "/home"),
+        ("javascript:alert(1)", "/home"),
+        ("http://test", "/home"),
+        ("/form", "/home"),
+        ("", "/home"),
+        ("http://[", "/home"),
+    ],
+)
+def test_back_goes_to_the_page_before_if_it_is_of_this_site(referer, location):
+    app = App().get("/", lambda res, req: res.back(req, default="/home"))
+    answer = app.test_client().get("/", headers={"Referer": referer})
+    assert (answer.status, answer.header("location")) == (302, location)
+
+
+def test_back_knows_the_request_in_a_chain_with_an_after(caplog):
+    class Kernel:
+        http_middleware = [tracing("A")]
+
+    app = App().kernel(
+        Kernel,
+        [Get("/", lambda request, response: response.back())],
+    )
+    answer = app.test_client().get("/", headers={"Referer": "http://test/x"})
+    assert answer.header("location") == "/x"
+    alone = App().get("/", lambda res, req: res.back())
+    assert alone.test_client().get("/").status == 500
+    assert "response.back(request)" in caplog.text
+
+
+# ---- hosts ----
+
+
+@pytest.mark.parametrize(
+    ("host", "text"),
+    [
+        ("docs.example.com", "docs"),
+        ("DOCS.example.com:80", "docs"),
+        ("docs.localhost:3000", "docs"),
+        ("docs", "any"),
+        ("api.example.com", "api"),
+        ("v2.api.example.com", "beneath"),
+        ("xapi.example.com", "some"),
+        ("example.com", "some"),
+        ("localhost:3000", "any"),
+        ("[::1]:80", "any"),
+        ("docs.example.com.", "docs"),
+    ],
+)
+def test_routes_with_the_same_pattern_for_different_hosts(host, text):
+    def answering(name):
+        return lambda request, id: f"{name} {id}"
+
+    routes = [
+        Get("/@id", answering("docs")).domain("docs"),
+        Get("/@id", answering("api")).domain("api.EXAMPLE.com"),
+        Get("/@id", answering("beneath")).domain("*.api.example.com"),
+        Get("/@id", answering("some")).domain("*"),
+        Get("/@id", answering("any")),
+    ]
+    client = App().kernel(type("Kernel", (), {}), routes).test_client()
+    assert client.get("/7", headers={"Host": host}).text == f"{text} 7"
+
+
+def test_a_host_that_no_route_is_for_is_404_and_names_of_parameters_may_differ():
+    routes = [
+        Get("/@one", lambda request, one: one).domain("one"),
+        Get("/@two", lambda request, two: two * 2).domain("two"),
+    ]
+    client = App().kernel(type("Kernel", (), {}), routes).test_client()
+    for host, status, text in [
+        ("one.test", 200, "x"),
+        ("two.test", 200, "xx"),
+        ("three.test", 404, "Not Found"),
+    ]:
+        answer = client.get("/x", headers={"Host": host})
+        assert (answer.status, answer.text) == (status, text)
+
+
+def test_two_routes_that_nothing_tells_apart_are_refused():
+    twice = [Get("/@a", lambda request, a: a), Get("/@b", lambda request, b: b)]
+    with pytest.raises(RouteError, match="same method and pattern"):
+        App().kernel(type("Kernel", (), {}), twice)
+    for routes in (
+        [Get("/", lambda request: "1"), Get("/", lambda request: "2").domain("a")],
+        [
+            Get("/", lambda request: "1").domain("a"),
+            Get("/", lambda request: "2"),
+            Get("/", lambda request: "3"),
+        ],
+    ):
+        with pytest.raises(RouteError, match="same method and pattern"):
+            App().kernel(type("Kernel", (), {}), routes)
+
+
+# ---- the order of after ----
+
+
+def test_after_in_listed_order():
+    class Kernel:
+        http_middleware = [tracing("A"), tracing("B", is_async=True)]
+        route_middleware = {"web": [tracing("C")]}
+        after_order = "listed"
+
+    app = App().kernel(Kernel, [Get("/", lambda request: "home")])
+    ran.clear()
+    app.test_client().get("/")
+    assert order() == "A.before B.before C.before A.after B.after C.after"
+    ran.clear()
+    app.test_client().get("/", headers={"X-Do": "B.after=stop"})
+    assert order() == "A.before B.before C.before A.after B.after"
+
+
+def test_an_unknown_order_is_refused_with_the_nearest_one():
+    class Kernel:
+        after_order = "list"
+
+    with pytest.raises(RouteError, match="did you mean 'listed'"):
+        App().kernel(Kernel)

@@ -136,6 +136,7 @@ CALLS = {
     "get_status": NOTHING,
     "header": any_of(NAMES, VALUES),
     "cookie": any_of(NAMES, VALUES),
+    "back": NOTHING | any_of(one_of(None, 3)),
     "delete_cookie": any_of(NAMES) | any_of(NAMES, one_of("/", "/a;b", None)),
     "json": any_of(MESSAGES) | any_of(MESSAGES, STATUSES),
     "view": any_of(one_of("page", None)),

@@ -6,7 +6,7 @@ import time
 
 import burner
 
-from socketify_mw import App, middleware
+from socketify_mw import App, Middleware, middleware
 
 runs = 0
 
@@ -79,6 +79,25 @@ def end(res, req, data):
     return data
 
 
+class Authorize(Middleware):
+    def before(self, request, response):
+        request.state.authorization = request.get_header("authorization")
+        return request
+
+
+class Compare(Middleware):
+    def before(self, request, response):
+        state = request.state
+        state.same = request.get_header("authorization") == state.authorization
+        return request
+
+
+class Measure(Middleware):
+    def before(self, request, response):
+        request.state.length = len(request.get_header("authorization"))
+        return request
+
+
 async def echo(res, req):
     res.end((await res.get_data()).getvalue())
 
@@ -93,6 +112,7 @@ app.get("/slow", slow)
 app.get("/coroutine", coroutine)
 app.get("/chain", middleware(authorize, compare, wait, end))
 app.get("/sync", middleware(authorize, compare, measure, end))
+app.get("/classes", middleware(Authorize, Compare, Measure, end))
 for count_of_members in (0, 1, 5, 10):
     members = [empty] * count_of_members
     app.get(f"/empty/{count_of_members}", hello, middlewares=members)

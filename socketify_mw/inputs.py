@@ -1,0 +1,95 @@
+"""Inputs: what a client has sent in the query and in a body, by name."""
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import parse_qs
+
+from .errors import BadRequest
+
+# Of a form or a query: more would cost more than they are worth.
+_MOST_FIELDS = 1000
+
+FORM = "application/x-www-form-urlencoded"
+
+
+def decoded(body: bytes, encoding: str) -> str:
+    """Return a body as text; BadRequest when it is not in that encoding."""
+    try:
+        return body.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise BadRequest(f"the request's body cannot be decoded: {error}") from error
+
+
+def parse_form(body: bytes, encoding: str = "utf-8") -> dict[str, list[str]]:
+    """Return the fields of an urlencoded form, each with its values."""
+    text = decoded(body, encoding)
+    try:
+        return parse_qs(
+            text,
+            keep_blank_values=True,
+            encoding=encoding,
+            errors="replace",
+            max_num_fields=_MOST_FIELDS,
+        )
+    except ValueError as error:
+        raise BadRequest(f"the request's form cannot be read: {error}") from error
+
+
+def parse_json(body: bytes, serializer: Any) -> Any:
+    """Return what a JSON text says."""
+    try:
+        return serializer.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise BadRequest(f"the request's body is no JSON: {error}") from error
+
+
+def media_type(content_type: str | None) -> str:
+    """Return the type of a body without its parameters, in lower case."""
+    return (content_type or "").partition(";")[0].strip().lower()
+
+
+def is_json(kind: str) -> bool:
+    """Whether a media type is JSON (RFC 6839 3.1)."""
+    return kind == "application/json" or kind.endswith("+json")
+
+
+def is_readable(kind: str) -> bool:
+    """Whether a body of a media type has inputs."""
+    return kind == FORM or is_json(kind)
+
+
+def inputs_of(
+    query: Mapping[str, list[str]], kind: str, body: bytes, serializer: Any
+) -> dict[str, Any]:
+    """Return all inputs: those of the body count where the query has them, too.
+
+    A name with one value has that, with several the list. JSON that is no object has
+    none.
+    """
+    found: dict[str, Any] = _by_name(query)
+    if kind == FORM:
+        found.update(_by_name(parse_form(body)))
+    elif is_json(kind) and body:
+        value = parse_json(body, serializer)
+        if isinstance(value, dict):
+            found.update(value)
+    return found
+
+
+def find(inputs: Mapping[str, Any], name: str, default: Any) -> Any:
+    """Return an input; `user.name` is found within `user`, too."""
+    if name in inputs:
+        return inputs[name]
+    value: Any = inputs
+    for part in name.split("."):
+        if not isinstance(value, Mapping) or part not in value:
+            return default
+        value = value[part]
+    return value
+
+
+def _by_name(fields: Mapping[str, list[str]]) -> dict[str, Any]:
+    return {
+        name: values[0] if len(values) == 1 else values
+        for name, values in fields.items()
+    }
