@@ -5,7 +5,6 @@ import importlib
 import inspect
 import json
 import os
-import secrets
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from typing import Any
 from .app import App
 from .errors import RouteError
 from .functions import takes
+from .keys import new_key
 from .listing import MemberInfo, RouteInfo, RouteMatch
 from .scaffold import make_middleware
 
@@ -64,7 +64,7 @@ def _make_middleware(options: argparse.Namespace) -> str:
 
 
 def _key(options: argparse.Namespace) -> str:
-    return secrets.token_urlsafe(32)  # 256 bits
+    return new_key()
 
 
 class LoadError(Exception):

@@ -43,6 +43,7 @@ from .route import (
     check_max_body,
 )
 from .router import Router
+from .services import Services
 from .signals import handled_signals, shorter_interval
 from .testing import TestClient
 from .verbs import AnyHandler, Verbs
@@ -133,6 +134,7 @@ class App(Verbs):
         self._wrappers: list[Wrapper] = []
         self._used: list[Member] = []  # in front of every route
         self._bindings: dict[Any, Callable[[], Any]] = {}  # by type; see `bind`
+        self._services = Services(self)
         self._next_after = -1  # of those to run, the last one; see `Kernel.after_order`
         self._patterns: dict[str, str] = {}  # of routes that have a name
         self._extensions = Extension(), Extension()
@@ -481,6 +483,7 @@ class App(Verbs):
                 self._run_hook(hook)
             except (Exception, asyncio.CancelledError):
                 logger.exception("a shutdown hook, %r, raised", hook)
+        self._run_hook(self._services.close)
 
     def _run_hook(self, hook: Hook) -> None:
         result = hook()

@@ -21,6 +21,7 @@ class Draft(Head):
 
     __slots__ = (
         "body",
+        "closers",
         "context",
         "entered",
         "finish",
@@ -44,9 +45,12 @@ class Draft(Head):
         self.lines = []
         self.flags = 0
         self.has_type = False
+        self.seal = None
         self.request = request
         self.finish = finish  # runs what is to run after the answer, and commits it
         self.entered: list[Any] = []  # middleware that is still to see the answer
+        # Run behind each `after`, the last one first, before the answer goes; may wait.
+        self.closers: list[Callable[[], Any]] = []
         self.waits = False  # its chain has ended, and somebody else will answer
         # What each `after` runs in then: that chain's, or a copy if nothing was set.
         self.context: Context | None = None
@@ -126,3 +130,4 @@ def _copy(source: Head, target: Head) -> None:
     target.hooks, target.lines = source.hooks, source.lines
     target.status, target.reason = source.status, source.reason
     target.flags, target.has_type = source.flags, source.has_type
+    target.seal = source.seal

@@ -20,10 +20,13 @@ _OWN_FIELDS = frozenset((b"connection", b"content-length", b"transfer-encoding")
 CommitHook = Callable[["Head", bytes | None], bytes | None]
 
 
+Seal = Callable[[list[bytes]], list[bytes]]
+
+
 class Head:
     """What was said about an answer before its end."""
 
-    __slots__ = ("flags", "has_type", "hooks", "lines", "reason", "status")
+    __slots__ = ("flags", "has_type", "hooks", "lines", "reason", "seal", "status")
 
     def __init__(self) -> None:
         self.hooks: list[CommitHook] = []  # to run before it is committed
@@ -32,6 +35,7 @@ class Head:
         self.lines: list[bytes] = []
         self.flags = 0
         self.has_type = False
+        self.seal: Seal | None = None  # makes the lines what is sent, whoever answers
 
     def set_status(self, status: int | str | bytes) -> None:
         """Set the status: a number from 200 to 999, or text such as "404 Not Found"."""
@@ -66,6 +70,8 @@ class Head:
         own (RFC 9110 5.5).
         """
         lines = self.lines
+        if self.seal is not None and lines:
+            lines = self.seal(lines)
         if not lines and self.reason is None:
             return b""
         if self.reason is not None:

@@ -12,7 +12,8 @@ from .alias import Aliases, nearest, parse
 from .chain import flat as flat_members
 from .chain import middleware
 from .controllers import Controllers
-from .errors import RouteError
+from .errors import ConfigError, RouteError
+from .keys import give_key
 from .layer import Layer
 from .load_inputs import LoadInputs
 from .routes import Route, build_url, flat
@@ -65,6 +66,14 @@ def install(app: "App", kernel: Any, routes: Any, controllers: Any, group: str) 
             plan = _plan(route, pattern, aliases, finder, group, before, problems)
             if plan is not None:
                 plans.append((route, pattern, *plan))
+    key = getattr(kernel, "key", None)
+    if key is not None:
+        try:
+            give_key(key)
+        except ConfigError as error:
+            problems.append(f"{_name(kernel)}.key: {error}")
+    app._services.given_store = getattr(kernel, "store", None)
+    _prepare(app, [http, *(middlewares for _, _, middlewares, _ in plans)], problems)
     _raise(problems)
     app._next_after = _ORDERS[order]
     app.use(*http)
@@ -83,6 +92,18 @@ def install(app: "App", kernel: Any, routes: Any, controllers: Any, group: str) 
                 problems.append(f"{route}: {error}")
     _raise(problems)
     app._patterns.update({it.own_name: it.url for it in found if it.own_name})
+
+
+def _prepare(app: "App", chains: list[list[Any]], problems: list[str]) -> None:
+    """Let each class say what it lacks, once."""
+    classes = {it.cls for chain in chains for it in chain if isinstance(it, Layer)}
+    found = []
+    for cls in sorted(classes, key=_name):
+        try:
+            app._services.prepare(cls)
+        except (ConfigError, RouteError) as error:
+            found.append(f"{_name(cls)}: {error}")
+    problems += found
 
 
 def url_of(name: str, urls: Mapping[str, str], parameters: dict[str, object]) -> str:

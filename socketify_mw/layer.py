@@ -24,6 +24,9 @@ class Middleware:
     calls of a request. A class need not inherit from this one.
     """
 
+    # A class may have `prepare(cls, app)`, too, a class method that is called once an
+    # app, when its first route is registered; ConfigError says what is missing.
+
     def before(self, request: "Request", response: "Response", *values: Any) -> Any:
         """Return the request to go on; else the chain ends, with what was returned."""
         return request

@@ -256,7 +256,7 @@ def _is_unanswered(draft: Draft, res: Response, req: "Request") -> bool:
 def _draft_of(res: Response, req: "Request") -> Draft:
     """Have what is said from now on kept in a draft."""
     head = res._head
-    draft = Draft(req, _finish)
+    draft = res._draft = Draft(req, _finish)
     if head is None or head is _LATER:
         res._head = draft
     elif head not in (_DONE, _FAILED, _GONE, _OPEN):
@@ -317,6 +317,14 @@ def _ascend(draft: Draft, res: Response, req: "Request") -> Generator[Any, Any, 
                     _end_phase(draft, res, middleware, result)
             except Exception as error:
                 draft.runs_after = False
+                if not _answer_anew(draft, res, req, error):
+                    return
+        while draft.closers:
+            try:
+                result = draft.closers.pop()()
+                if result is not None:
+                    yield result
+            except Exception as error:
                 if not _answer_anew(draft, res, req, error):
                     return
     except CancelledError:

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextvars import Context
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Protocol
-from urllib.parse import parse_qs, unquote, unquote_plus
+from urllib.parse import parse_qs, quote, unquote, unquote_plus
 
 from ._binding import (
     FIELD_WORDS,
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from .app import App
     from .response import Response
     from .route import Route
+    from .session import Session
 
 
 # Where the words of a route parameter begin, by its position.
@@ -111,11 +112,13 @@ class Request(RequestWords):
     __slots__ = (
         "_base",
         "_context",
+        "_cookies",
         "_extra",
         "_inputs",
         "_last",
         "_response",
         "_route",
+        "_session",
         "_skipped",
         "_state",
         "_turn",
@@ -127,7 +130,9 @@ class Request(RequestWords):
     _yields: bool
     _skipped: int  # matching routes that handed the request on
     _extra: dict[str, Any]  # of extensions
+    _cookies: Callable[[dict[str, str]], dict[str, str]]  # what they really are
     _inputs: dict[str, Any]  # of the query and the body
+    _session: "Session"
     _context: Context  # in which a chain with classes runs
     _last: Callable[..., Any]  # member that ran last in a chain, if none answered
     _response: "Response"  # when a coroutine handles it
@@ -150,6 +155,19 @@ class Request(RequestWords):
         if state is None:
             state = self._state = SimpleNamespace()
         return state
+
+    @property
+    def session(self) -> "Session":
+        """What is kept for the client between requests; see `SessionMiddleware`.
+
+        Raises RuntimeError when that does not run for this route.
+        """
+        try:
+            return self._session
+        except AttributeError:
+            raise RuntimeError(
+                "there is no session: let SessionMiddleware run in front of this"
+            ) from None
 
     def preserve(self) -> "Request":
         """Copy the request out of the turn's memory, so that it can be read later.
@@ -242,7 +260,11 @@ class Request(RequestWords):
             name, equals, value = pair.partition("=")
             if equals:
                 found.setdefault(name.strip(" \t"), _unquote_cookie(value.strip(" \t")))
-        return found
+        try:
+            opened = self._cookies
+        except AttributeError:
+            return found
+        return opened(found)
 
     def get_query(self, key: str) -> str | None:
         """Return the first value of a query parameter, percent-decoded, or None.
@@ -363,6 +385,20 @@ class Request(RequestWords):
     def get_yield(self) -> bool:
         """Return what `set_yield` was given last."""
         return getattr(self, "_yields", False)
+
+    def _set_parameter(self, name: str, text: str) -> None:
+        """Have a route parameter stand for another text."""
+        self.preserve()
+        view = self._view
+        assert type(view) is _Preserved and type(view.arena) is _Copy
+        data = quote(text, safe="").encode()
+        copy = view.arena
+        place = W_PARAM + 2 * self._route.parameters.index(name)
+        words = array("I", view.words)
+        words[place] = copy._start + len(copy._bytes)
+        words[place + 1] = words[place] + len(data)
+        copy._bytes += data
+        view.words = words
 
     def _was_handed_on(self) -> bool:
         return hasattr(self, "_skipped")

@@ -70,13 +70,14 @@ class Response(ResponseWords):
     `end`, or the first `write`. When the client has gone, what is said is ignored.
     """
 
-    __slots__ = ("_exchange", "_extra", "_head", "_outbox", "_route")
+    __slots__ = ("_draft", "_exchange", "_extra", "_head", "_outbox", "_route")
 
     _exchange: int
     _outbox: Outbox
     _route: "Route"
     _head: Head | None  # None: nothing said yet
     _extra: dict[str, Any]  # of extensions; unset: none
+    _draft: Draft  # of the chain with classes that runs, also when nobody is left
 
     # ---- the head ----
 
@@ -728,7 +729,7 @@ class Response(ResponseWords):
             return
         fresh = self._head = Head()
         if head is not None and head is not _LATER:
-            fresh.hooks = head.hooks
+            fresh.hooks, fresh.seal = head.hooks, head.seal
         count = len(fresh.hooks)
         try:
             self._end_with(status)

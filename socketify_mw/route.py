@@ -8,6 +8,7 @@ from urllib.parse import quote
 from .chain import Chain, Member, bare_member, flat, handler_of
 from .errors import RouteError
 from .functions import name_of, place_of, takes
+from .layer import Layer
 
 if TYPE_CHECKING:
     from .app import App
@@ -98,6 +99,9 @@ class Route:
     def compose(self, used: Sequence[Member], wrappers: "Sequence[Wrapper]") -> None:
         """Build what the loop calls: all members, in the app's wrappers."""
         members = (*used, *self.members)
+        for member in members:
+            if isinstance(member, Layer):
+                self.app._services.prepare(member.cls)
         explanation = self.app._explanation
         if explanation is not None:
             members = explanation.traced(members)

@@ -5,6 +5,8 @@ several processes share, and Redis or Valkey for many machines.
 """
 
 from ..errors import StoreError
+from .memory import MemoryStore
+from .opening import open_store
 from .protocol import Hit, Store
 
-__all__ = ["Hit", "Store", "StoreError"]
+__all__ = ["Hit", "MemoryStore", "Store", "StoreError", "open_store"]

@@ -25,7 +25,11 @@ class Store(Protocol):
 
     Times are seconds. What is behind a store may be slow, or away: then each call
     raises StoreError within the store's own time limit, and the next one tries again.
-    Calls never block the loop for more than about a millisecond.
+    What such a call was to do may have been done nevertheless. Calls never block the
+    loop for more than about a millisecond.
+
+    Values, counters and logs of hits are kept apart: one key may name one of each.
+    Wrong arguments raise TypeError or ValueError before anything is done.
     """
 
     is_immediate: bool
@@ -35,7 +39,7 @@ class Store(Protocol):
         """Return a value; None if there is none, or its time is over."""
 
     def set(self, key: str, value: bytes, ttl: float) -> Coroutine[Any, Any, None]:
-        """Keep a value for `ttl` seconds."""
+        """Keep a value for `ttl` seconds, in place of the one that there is."""
 
     def replace(
         self, key: str, old: bytes | None, new: bytes, ttl: float
@@ -43,18 +47,26 @@ class Store(Protocol):
         """Keep `new` if the value is `old` (None: if there is none); return whether."""
 
     def delete(self, key: str) -> Coroutine[Any, Any, None]:
-        """Forget a key, if there is one."""
+        """Forget a key's value, its counter and its log of hits, if there are any."""
 
     def increment(
         self, key: str, ttl: float, amount: int = 1
     ) -> Coroutine[Any, Any, int]:
-        """Add to a counter and return it; `ttl` counts from its first increment."""
+        """Add to a counter and return it; `ttl` counts from its first increment.
+
+        A counter has 64 bits. What would go beyond them raises StoreError, and is not
+        added.
+        """
 
     def hit(self, key: str, limit: int, window: float) -> Coroutine[Any, Any, Hit]:
         """Count one more event, unless `limit` of them were in the last `window`.
 
         In no span of `window` seconds are more than `limit` allowed, whoever else
         counts under this key. What is refused is not counted.
+
+        A key names one limiter: `limit` may change from call to call, and counts for
+        the call it was given to, but `window` is to stay. What is older than a call's
+        window is forgotten, also for a later call with a longer one.
         """
 
     def close(self) -> Coroutine[Any, Any, None]:

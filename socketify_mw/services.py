@@ -1,0 +1,75 @@
+"""Services: what an app's middleware classes share between requests.
+
+A class that has `prepare(cls, app)` is prepared once an app, when its first route is
+registered: what is wrong is known then. Stores are opened when they are needed.
+"""
+
+import inspect
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from .errors import ConfigError
+
+if TYPE_CHECKING:
+    from .app import App
+    from .stores import Store
+
+logger = logging.getLogger("socketify_mw")
+
+
+class Services:
+    """The prepared classes and the stores of an app."""
+
+    def __init__(self, app: "App") -> None:
+        self._app = app
+        self._prepared: dict[type[Any], Any] = {}
+        self._stores: dict[str, Store] = {}
+        self.given_store: Any = None  # by a kernel
+
+    def prepare(self, cls: type[Any]) -> Any:
+        """Return what a class's `prepare` has returned; None if it has none."""
+        try:
+            return self._prepared[cls]
+        except KeyError:
+            pass
+        method = inspect.getattr_static(cls, "prepare", None)
+        result = None
+        if isinstance(method, classmethod):
+            result = cls.prepare(self._app)
+        self._prepared[cls] = result
+        return result
+
+    def store(self, spec: Any) -> "Store":
+        """Return a store, or the one that a URL stands for: one for each URL.
+
+        spec: None for what the kernel says, or else the memory of this process.
+        """
+        from .stores import open_store
+
+        if spec is None:
+            spec = self.given_store or "memory:"
+        if not isinstance(spec, str):
+            return open_store(spec)
+        if spec not in self._stores:
+            self._stores[spec] = open_store(spec)
+        return self._stores[spec]
+
+    async def close(self) -> None:
+        """Let all stores go that were opened here."""
+        for store in self._stores.values():
+            try:
+                await store.close()
+            except Exception:
+                logger.exception("a store could not be closed")
+
+
+def require(extra: str, load: Callable[[], Any], name: str) -> Any:
+    """Return what `load` imports; ConfigError with pip's command when it is missing."""
+    try:
+        return load()
+    except ImportError as error:
+        raise ConfigError(
+            f"{name} needs a library that is not installed ({error}): "
+            f"pip install 'socketify-mw[{extra}]'"
+        ) from None
