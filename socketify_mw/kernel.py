@@ -73,7 +73,8 @@ def install(app: "App", kernel: Any, routes: Any, controllers: Any, group: str) 
         except ConfigError as error:
             problems.append(f"{_name(kernel)}.key: {error}")
     app._services.given_store = getattr(kernel, "store", None)
-    _prepare(app, [http, *(middlewares for _, _, middlewares, _ in plans)], problems)
+    chains = [(str(route), members) for route, _, members, _ in plans]
+    _check(app, [(f"{_name(kernel)}.http_middleware", http), *chains], problems)
     _raise(problems)
     app._next_after = _ORDERS[order]
     app.use(*http)
@@ -94,16 +95,22 @@ def install(app: "App", kernel: Any, routes: Any, controllers: Any, group: str) 
     app._patterns.update({it.own_name: it.url for it in found if it.own_name})
 
 
-def _prepare(app: "App", chains: list[list[Any]], problems: list[str]) -> None:
+def _check(
+    app: "App", chains: list[tuple[str, list[Any]]], problems: list[str]
+) -> None:
     """Let each class say what it lacks, once."""
-    classes = {it.cls for chain in chains for it in chain if isinstance(it, Layer)}
-    found = []
-    for cls in sorted(classes, key=_name):
-        try:
-            app._services.prepare(cls)
-        except (ConfigError, RouteError) as error:
-            found.append(f"{_name(cls)}: {error}")
-    problems += found
+    refused: set[type[Any]] = set()
+    for where, members in chains:
+        for it in members:
+            if not isinstance(it, Layer) or it.cls in refused:
+                continue
+            try:
+                app._services.check(it, where)
+            except RouteError as error:
+                problems.append(str(error))
+            except ConfigError as error:
+                refused.add(it.cls)
+                problems.append(f"{_name(it.cls)}: {error}")
 
 
 def url_of(name: str, urls: Mapping[str, str], parameters: dict[str, object]) -> str:

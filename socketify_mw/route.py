@@ -101,7 +101,7 @@ class Route:
         members = (*used, *self.members)
         for member in members:
             if isinstance(member, Layer):
-                self.app._services.prepare(member.cls)
+                self.app._services.check(member, self)
         explanation = self.app._explanation
         if explanation is not None:
             members = explanation.traced(members)

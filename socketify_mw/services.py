@@ -1,7 +1,8 @@
 """Services: what an app's middleware classes share between requests.
 
 A class that has `prepare(cls, app)` is prepared once an app, when its first route is
-registered: what is wrong is known then. Stores are opened when they are needed.
+registered: what is wrong is known then. If it has `check(cls, *values)`, that is asked
+about the parameters of each route. Stores are opened when they are needed.
 """
 
 import inspect
@@ -9,10 +10,11 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from .errors import ConfigError
+from .errors import ConfigError, RouteError
 
 if TYPE_CHECKING:
     from .app import App
+    from .layer import Layer
     from .stores import Store
 
 logger = logging.getLogger("socketify_mw")
@@ -33,12 +35,18 @@ class Services:
             return self._prepared[cls]
         except KeyError:
             pass
-        method = inspect.getattr_static(cls, "prepare", None)
-        result = None
-        if isinstance(method, classmethod):
-            result = cls.prepare(self._app)
+        result = cls.prepare(self._app) if _has(cls, "prepare") else None
         self._prepared[cls] = result
         return result
+
+    def check(self, layer: "Layer", where: object) -> None:
+        """Prepare a class in a chain, and let it refuse its parameters; RouteError."""
+        self.prepare(layer.cls)
+        if layer.values_of is None and _has(layer.cls, "check"):
+            try:
+                layer.cls.check(*layer.values)
+            except ConfigError as error:
+                raise RouteError(f"{where}: {error}") from None
 
     def store(self, spec: Any) -> "Store":
         """Return a store, or the one that a URL stands for: one for each URL.
@@ -62,6 +70,11 @@ class Services:
                 await store.close()
             except Exception:
                 logger.exception("a store could not be closed")
+
+
+def _has(cls: type[Any], name: str) -> bool:
+    """Whether a class has a class method of a name: others are its own business."""
+    return isinstance(inspect.getattr_static(cls, name, None), classmethod)
 
 
 def require(extra: str, load: Callable[[], Any], name: str) -> Any:

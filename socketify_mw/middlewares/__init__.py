@@ -5,12 +5,14 @@ from .csrf import VerifyCsrfToken, csrf_field, csrf_token
 from .encrypt_cookies import EncryptCookies
 from .hashids import HashIDMiddleware, hashid
 from .session import SessionMiddleware
+from .throttle import ThrottleMiddleware
 
 __all__ = [
     "EncryptCookies",
     "HashIDMiddleware",
     "Middleware",
     "SessionMiddleware",
+    "ThrottleMiddleware",
     "VerifyCsrfToken",
     "csrf_field",
     "csrf_token",

@@ -1,0 +1,228 @@
+"""ThrottleMiddleware: so many requests of one client in a time, and no more."""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from math import ceil
+from time import time
+from typing import TYPE_CHECKING, Any, Literal
+
+from ..alias import nearest
+from ..errors import ConfigError, StoreError
+from ..services import require
+from ..session import run_now
+from ..stores import Hit, Store
+from .options import Configurable
+
+if TYPE_CHECKING:
+    from ..app import App
+    from ..request import Request
+    from ..response import Response
+
+logger = logging.getLogger("socketify_mw")
+
+# Of IPv6 addresses: a client has at least so many bytes' worth of them (RFC 6177).
+_NETWORK_BYTES = 8
+_MAPPED = bytes(10) + b"\xff\xff"  # in front of an IPv4 address (RFC 4291 2.5.5.2)
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """At most `count` requests in each span of `seconds`."""
+
+    count: int
+    seconds: float
+
+
+Limiter = str | Callable[["Request"], str | None]
+
+
+class ThrottleMiddleware(Configurable):
+    """Answers 429 to a client that has sent more requests than it may.
+
+    `throttle:2,100` lets 100 through in any two minutes, as `throttle:100/2 minutes`
+    does; `throttle:100/hour;10/second` has two limits; `throttle:name` is one of
+    `limiters`. A client is the request's user, or else its peer's address: no header of
+    the request is believed. Refused requests do not count.
+    """
+
+    __slots__ = ()
+
+    limit: Limiter | None = None
+    """What holds where no parameter says it: text as above, or a function of the
+    request that returns such text, or None for no limit."""
+
+    limiters: Mapping[str, Limiter] = {}
+    """Limits by name. All routes with one name count together."""
+
+    per: Literal["route", "all"] = "route"
+    """Whether limits without a name count for each route, or for all together."""
+
+    store: Store | str | None = None
+    """A store or its URL. None: `Kernel.store`, or the memory of this process."""
+
+    when_down: Literal["open", "closed"] = "open"
+    """What to do when the store does not answer: let through, or answer 503."""
+
+    headers: bool = True
+    """Whether answers say what is left: `RateLimit`, `RateLimit-Policy` (IETF draft),
+    and `X-RateLimit-Limit`, `-Remaining` and `-Reset` (seconds since the epoch)."""
+
+    @classmethod
+    def prepare(cls, app: "App") -> Store:
+        """Open the store; ConfigError for options that cannot be meant."""
+        for option, known in (("per", ("route", "all")), ("when_down", _WAYS)):
+            value = getattr(cls, option)
+            if value not in known:
+                raise ConfigError(f"{option} is {value!r}{nearest(str(value), known)}")
+        for limit in (*cls.limiters.values(), cls.limit):
+            if isinstance(limit, str):
+                _parse(limit)
+            elif limit is not None and not callable(limit):
+                raise ConfigError(f"{limit!r} is no limit: write it as {_EXAMPLE}")
+        return app._services.store(cls.store)
+
+    @classmethod
+    def check(cls, *values: str) -> None:
+        """Refuse parameters that are no limit; ConfigError."""
+        cls._limiter(values)
+
+    @classmethod
+    def _limiter(cls, values: tuple[str, ...]) -> tuple[str, Limiter]:
+        """Return the name and the limit that parameters stand for."""
+        if not values:
+            if cls.limit is None:
+                raise ConfigError(f"{cls.__name__} needs a limit, such as {_EXAMPLE}")
+            return "", cls.limit
+        if len(values) == 2 and all(it.isdecimal() for it in values):
+            minutes, count = map(int, values)
+            if minutes and count:
+                text = f"{count}/{minutes} minutes"
+                # Known without the library.
+                _parsed[text] = (Limit(count, minutes * 60.0),)
+                return "", text
+        if len(values) == 1 and values[0] in cls.limiters:
+            return values[0], cls.limiters[values[0]]
+        text = ",".join(values)
+        if "/" not in text and " per " not in text:
+            hint = nearest(text, cls.limiters) if cls.limiters else ""
+            raise ConfigError(
+                f"there is no limiter {text!r}{hint}. A limit is written as {_EXAMPLE}"
+            )
+        _parse(text)
+        return "", text
+
+    def before(self, request: "Request", response: "Response", *values: str) -> Any:
+        """Count the request, and let it through or answer 429."""
+        name, limiter = self._limiter(values)
+        text = limiter if isinstance(limiter, str) else limiter(request)
+        if text is None:
+            return request
+        route = request._route
+        scope = name or (
+            f"{route.method} {route.pattern}" if self.per == "route" else ""
+        )
+        key = f"throttle:{scope}:{self.key(request, response)}"
+        store: Store = request.app._services.prepare(type(self))
+        counting = self._count(request, response, store, key, _parse(text), name)
+        return run_now(counting) if store.is_immediate else counting
+
+    def key(self, request: "Request", response: "Response") -> str:
+        """Return who the client is, as text. To be overridden where it is neither the
+        user (`request.user()`: its `id`, or itself if it is text or a number) nor the
+        peer's address.
+        """
+        user = request.user()
+        if user is None:
+            return f"address:{_network(response.get_remote_address_bytes()).hex()}"
+        id = user.get("id") if isinstance(user, Mapping) else getattr(user, "id", user)
+        if not isinstance(id, (str, int)):
+            raise TypeError(
+                f"the user {user!r} has no id to be throttled by: override "
+                f"{type(self).__name__}.key"
+            )
+        return f"user:{id}"
+
+    async def _count(
+        self,
+        request: "Request",
+        response: "Response",
+        store: Store,
+        key: str,
+        limits: tuple[Limit, ...],
+        name: str,
+    ) -> Any:
+        hits = []
+        try:
+            for limit in limits:
+                own = f"{key}:{limit.count}/{limit.seconds:g}"
+                hits.append((limit, await store.hit(own, limit.count, limit.seconds)))
+                if not hits[-1][1].is_allowed:
+                    break
+        except StoreError as error:
+            logger.error("requests are not counted, for the store is down: %s", error)
+            if self.when_down == "open":
+                return request
+            return "Service Unavailable", 503
+        if self.headers and not response.aborted:
+            _tell(response, hits, name or "default")
+        limit, hit = hits[-1]
+        if hit.is_allowed:
+            return request
+        response.write_header(b"Retry-After", max(ceil(hit.retry_after), 1))
+        return "Too Many Requests", 429
+
+
+def _tell(response: "Response", hits: list[tuple[Limit, Hit]], name: str) -> None:
+    """Say what is left of each limit (draft-ietf-httpapi-ratelimit-headers)."""
+    policies, states = [], []
+    for i, (limit, hit) in enumerate(hits):
+        item = f'"{name}"' if len(hits) == 1 else f'"{name}-{i + 1}"'
+        policies.append(f"{item};q={limit.count};w={ceil(limit.seconds)}")
+        states.append(f"{item};r={hit.remaining};t={ceil(hit.reset)}")
+    response.write_header(b"RateLimit-Policy", ", ".join(policies))
+    response.write_header(b"RateLimit", ", ".join(states))
+    limit, hit = min(hits, key=lambda it: it[1].remaining)
+    response.write_header(b"X-RateLimit-Limit", limit.count)
+    response.write_header(b"X-RateLimit-Remaining", hit.remaining)
+    response.write_header(b"X-RateLimit-Reset", ceil(time() + hit.reset))
+
+
+_WAYS = ("open", "closed")
+_EXAMPLE = '"100/minute", or "throttle:2,100" for 100 in 2 minutes'
+_parsed: dict[str, tuple[Limit, ...]] = {}
+
+
+def _parse(text: str) -> tuple[Limit, ...]:
+    """Return the limits that text has; read once."""
+    try:
+        return _parsed[text]
+    except KeyError:
+        pass
+    parse_many = require("throttle", _library, "ThrottleMiddleware")
+    try:
+        items = parse_many(text)
+    except ValueError:
+        items = []
+    limits = tuple(Limit(it.amount, float(it.get_expiry())) for it in items)
+    if not limits or any(it.count < 1 or it.seconds <= 0 for it in limits):
+        raise ConfigError(f"{text!r} is no limit: write it as {_EXAMPLE}")
+    if len(_parsed) < _MOST_PARSED:
+        _parsed[text] = limits
+    return limits
+
+
+_MOST_PARSED = 1000  # a function might make a text for each request
+
+
+def _library() -> Any:
+    from limits import parse_many
+
+    return parse_many
+
+
+def _network(address: bytes) -> bytes:
+    """Return what one client has of addresses; b"" for a unix socket."""
+    if address.startswith(_MAPPED):
+        return address[len(_MAPPED) :]
+    return address[:_NETWORK_BYTES]
