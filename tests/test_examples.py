@@ -132,6 +132,13 @@ def test_plain_functions_and_coroutines_mix(start):
     assert program.stop() == (0, "")
 
 
+def test_the_log_in_applications_own_tests_pass(monkeypatch):
+    monkeypatch.setenv("APP_ENV", "testing")
+    pytest_here = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider")
+    tests = run_in(EXAMPLES / "login_app", *pytest_here)
+    assert "5 passed" in tests.stdout, tests.stdout
+
+
 def test_the_kernel_application_answers_and_its_own_tests_pass(start):
     folder = EXAMPLES / "kernel_app"
     pytest_here = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider")
