@@ -51,7 +51,7 @@ test-c: .venv/ready
 	done
 
 test-py: .venv/ready build
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -rs
 
 # One wheel for all: that is what abi3 promises.
 test-other-pythons: .venv/ready

@@ -9,6 +9,13 @@ import pytest
 from test_programs import ROOT, run_in
 
 from socketify_mw import Limits
+from socketify_mw.middlewares import (
+    EncryptCookies,
+    HashIDMiddleware,
+    SessionMiddleware,
+    ThrottleMiddleware,
+    VerifyCsrfToken,
+)
 
 
 def test_the_table_of_limits_has_every_one_with_its_default():
@@ -68,3 +75,34 @@ def test_the_page_on_kernels_shows_the_example_as_it_is():
     assert len(shown) >= 7
     for name, text in shown:
         assert text == (ROOT / "examples" / "kernel_app" / name).read_text()
+
+
+# ---- the pages on what is built in ----
+
+BUILT_IN = {
+    "encrypted-cookies": EncryptCookies,
+    "sessions": SessionMiddleware,
+    "csrf": VerifyCsrfToken,
+    "hashed-ids": HashIDMiddleware,
+    "throttling": ThrottleMiddleware,
+}
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_the_programs_of_a_page_do_what_they_say(name, monkeypatch, tmp_path):
+    monkeypatch.setenv("APP_ENV", "testing")
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs" / f"{name}.md").read_text()
+    programs = re.findall(r"```python\n(.*?)```", page, re.S)
+    assert programs
+    names = {}
+    for program in programs:
+        exec(program, names)
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_a_page_has_every_option(name):
+    page = (ROOT / "docs" / f"{name}.md").read_text()
+    _, _, section = page.partition("## Options\n")
+    rows = re.findall(r"^\| `(\w+)` \|", section, re.M)
+    assert sorted(rows) == sorted(BUILT_IN[name].options())
