@@ -1,5 +1,6 @@
 """What the documents state as facts."""
 
+import inspect
 import json
 import re
 import sys
@@ -16,6 +17,9 @@ from socketify_mw.middlewares import (
     ThrottleMiddleware,
     VerifyCsrfToken,
 )
+from socketify_mw.stores import MemoryStore
+from socketify_mw.stores.redis import RedisStore
+from socketify_mw.stores.sqlite import SqliteStore
 
 
 def test_the_table_of_limits_has_every_one_with_its_default():
@@ -106,3 +110,40 @@ def test_a_page_has_every_option(name):
     _, _, section = page.partition("## Options\n")
     rows = re.findall(r"^\| `(\w+)` \|", section, re.M)
     assert sorted(rows) == sorted(BUILT_IN[name].options())
+
+
+# ---- docs/stores.md ----
+
+STORES = (ROOT / "docs" / "stores.md").read_text()
+
+
+@pytest.mark.parametrize("code", re.findall(r"```python\n(.*?)```", STORES, re.S))
+def test_the_page_on_stores_shows_code_that_runs(code, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec(code, names)  # as its reader would
+    assert callable(names["store"].hit)
+    if "app" in names:
+        client = names["app"].test_client()
+        for n in range(1, 101):
+            assert client.get("/").text == f"visit {n}\n"
+        refused = client.get("/")
+        assert refused.status == 429
+        assert 1 <= int(refused.header("Retry-After")) <= 60
+
+
+def test_the_page_on_stores_tells_every_option_with_its_default():
+    stores = [MemoryStore, SqliteStore, RedisStore]
+    for part, store in zip(STORES.split("\n## ")[2:5], stores, strict=True):
+        rows = re.findall(r"^\| `(\w+)` \| (.*?) ?\|", part, re.M)
+        told = {name: default.replace(",", "").strip("`") for name, default in rows}
+        expected = {}
+        for name, option in inspect.signature(store).parameters.items():
+            default = option.default
+            if default is option.empty:
+                expected[name] = ""
+            elif name == "timeout":
+                expected[name] = f"{default:g} s"
+            else:
+                expected[name] = "time.monotonic" if callable(default) else str(default)
+        assert told == expected

@@ -43,8 +43,8 @@ def check_sum(count: int) -> int:
     return count
 
 
-def check_limit(limit: int) -> None:
+def check_limit(limit: int, name: str = "limit") -> None:
     if not isinstance(limit, int):
-        raise TypeError(f"limit is an int, not {limit!r}")
-    if limit < 1:
-        raise ValueError(f"limit is {limit}: give 1 or more")
+        raise TypeError(f"{name} is an int, not {limit!r}")
+    if not 1 <= limit <= 2**53:  # what a number of Redis' Lua can count to
+        raise ValueError(f"{name} is {limit}: give 1 or more, and at most 2**53")

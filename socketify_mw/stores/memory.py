@@ -40,7 +40,7 @@ _Entry = tuple[Any, float, float]
 _Log = float | bytes
 
 # Keys of one dict, at most, as a rule. A dict that grows is copied, in one call.
-_PART = 4096
+_PART = 2048
 
 # Those for whom there is no room share a log by 12 bits of a salted hash. Each log has
 # at most `limit` stamps.
@@ -102,7 +102,7 @@ class MemoryStore:
     def __init__(
         self, max_keys: int = 1_000_000, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        check_limit(max_keys)
+        check_limit(max_keys, "max_keys")
         self._max_keys = max_keys
         self._clock = clock
         self._salt = os.urandom(16)

@@ -154,6 +154,7 @@ class RedisStore:
         )
 
     async def close(self) -> None:
+        self._leave_to_parent()
         line = self._lines.pop(asyncio.get_running_loop(), None)
         if line is not None:
             with suppress(TimeoutError, OSError, self._names.error):
@@ -184,19 +185,26 @@ class RedisStore:
             raise StoreError(f"{self._names.label}: {error}") from error
 
     def _line(self) -> "_Line":
-        if self._pid != os.getpid():
-            # What a parent has opened is the parent's, which must not be closed here,
-            # either: its loop watches through an epoll that both have.
-            _abandoned.append(self._lines)
-            self._pid = os.getpid()
-            self._lines = {}
+        self._leave_to_parent()
         loop = asyncio.get_running_loop()
         line = self._lines.get(loop)
         if line is None:
-            for other in [it for it in self._lines if it.is_closed()]:
-                del self._lines[other]
+            for other in list(self._lines):
+                if other.is_closed():
+                    self._lines.pop(other, None)
             line = self._lines[loop] = _Line(self._names)
         return line
+
+    def _leave_to_parent(self) -> None:
+        """In a child, have nothing of what its parent has opened.
+
+        It is not closed here, either: the parent's loop watches it through an epoll
+        that both have.
+        """
+        if self._pid != os.getpid():
+            _abandoned.append(self._lines)
+            self._pid = os.getpid()
+            self._lines = {}
 
 
 _abandoned: list[object] = []

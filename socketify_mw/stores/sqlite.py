@@ -51,6 +51,8 @@ _FEW = 8
 # the answer, which says that this was the reason.
 _PATIENCE = 0.9
 
+_PAUSE = 0.005  # before the next try, where SQLite does not wait
+
 
 class SqliteStore:
     """Keeps what it is given in a file, made with mode 0600.
@@ -68,7 +70,7 @@ class SqliteStore:
             raise ConfigError("SqliteStore needs a file's path; MemoryStore does not")
         self._timeout = timeout
         self._room = _Room(os.path.abspath(name))
-        weakref.finalize(self, self._room.leave, timeout)
+        weakref.finalize(self, self._room.abandon)
 
     async def get(self, key: str) -> bytes | None:
         check_key(key)
@@ -237,6 +239,7 @@ class _Room:
         self._executor: ThreadPoolExecutor | None = None
         self._lock = threading.Lock()  # while the connection is in use
         self._is_held_by_fork = False
+        self._is_left = False
         _rooms.add(self)
 
     def worker(self) -> ThreadPoolExecutor:
@@ -251,23 +254,44 @@ class _Room:
             executor.shutdown(wait=False)
 
     def do(self, work: Callable[[sqlite3.Connection], _T], deadline: float) -> _T:
-        with self._lock:
-            while True:
-                try:
-                    return work(self._opened(deadline))
-                except (sqlite3.Error, OSError, ValueError) as error:
-                    # Some locks do not wait: those of opening, and of recovery.
-                    is_locked = _is_locked(error)
-                    if not is_locked:
-                        # The file may be another one by the next call, or well again.
-                        self._close()
-                    if not is_locked or time.monotonic() >= deadline:
-                        raise StoreError(f"{self.path}: {error}") from error
-                time.sleep(0.005)
+        try:
+            with self._lock:
+                return self._do(work, deadline)
+        finally:
+            self._close_if_left()
+
+    def _do(self, work: Callable[[sqlite3.Connection], _T], deadline: float) -> _T:
+        while True:
+            try:
+                return work(self._opened(deadline))
+            except (sqlite3.Error, OSError, ValueError) as error:
+                # Some locks do not wait: those of opening, and of recovery.
+                is_locked = _is_locked(error)
+                if not is_locked:
+                    # The file may be another one by the next call, or well again.
+                    self._close()
+                if not is_locked or time.monotonic() + _PAUSE >= deadline:
+                    raise StoreError(f"{self.path}: {error}") from error
+            time.sleep(_PAUSE)
 
     def leave(self, timeout: float) -> None:
         """Close the file. The next call opens it again."""
         if self._lock.acquire(timeout=timeout):
+            try:
+                self._close()
+            finally:
+                self._lock.release()
+
+    def abandon(self) -> None:
+        """Close the file as soon as nobody uses it, for its store is gone.
+
+        It does not wait: the garbage collector may call it in any thread.
+        """
+        self._is_left = True
+        self._close_if_left()
+
+    def _close_if_left(self) -> None:
+        if self._is_left and self._lock.acquire(blocking=False):
             try:
                 self._close()
             finally:
