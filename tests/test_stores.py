@@ -60,6 +60,12 @@ class RedisServer:
                 assert time.monotonic() < deadline, "redis-server does not answer"
                 time.sleep(0.01)
 
+    def pause(self):
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self):
+        self._process.send_signal(signal.SIGCONT)
+
     def kill(self):
         self._process.send_signal(signal.SIGKILL)
         self._process.wait(10)
