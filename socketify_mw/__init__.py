@@ -1,7 +1,9 @@
 """A Python web server for people who live in middleware, on a native HTTP core."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from .app import SWITCH_INTERVAL, App
-from .bare_loop import BareLoop
 from .chain import middleware
 from .errors import (
     BadRequest,
@@ -14,27 +16,30 @@ from .errors import (
     StoreError,
 )
 from .layer import Middleware
-from .limits import Limits
-from .listen import ListenConfig
-from .listing import MemberInfo, RouteInfo, RouteMatch
 from .loop import Loop
-from .options import AppListenOptions, AppOptions
 from .request import Request
 from .response import Response
-from .router import MiddlewareRouter, Router
-from .routes import AnyMethod as Any
-from .routes import (
-    Delete,
-    Get,
-    Match,
-    Options,
-    Patch,
-    Post,
-    Put,
-    Redirect,
-    Route,
-    RouteGroup,
-)
+
+if TYPE_CHECKING:
+    from .bare_loop import BareLoop
+    from .limits import Limits
+    from .listen import ListenConfig
+    from .listing import MemberInfo, RouteInfo, RouteMatch
+    from .options import AppListenOptions, AppOptions
+    from .router import MiddlewareRouter, Router
+    from .routes import AnyMethod as Any
+    from .routes import (
+        Delete,
+        Get,
+        Match,
+        Options,
+        Patch,
+        Post,
+        Put,
+        Redirect,
+        Route,
+        RouteGroup,
+    )
 
 __all__ = [
     "SWITCH_INTERVAL",
@@ -76,3 +81,32 @@ __all__ = [
 ]
 
 __version__ = "0.1.0"
+
+# Imported when they are asked for: most programs need few of them, and each costs time at
+# every start.
+_LATER = {
+    "bare_loop": ("BareLoop",),
+    "limits": ("Limits",),
+    "listen": ("ListenConfig",),
+    "listing": ("MemberInfo", "RouteInfo", "RouteMatch"),
+    "options": ("AppListenOptions", "AppOptions"),
+    "router": ("MiddlewareRouter", "Router"),
+    "routes": (
+        *("Any", "Delete", "Get", "Match", "Options", "Patch", "Post", "Put"),
+        *("Redirect", "Route", "RouteGroup"),
+    ),
+}
+_MODULES = {name: module for module, names in _LATER.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = import_module(f".{_MODULES[name]}", __name__)
+    value = getattr(module, "AnyMethod" if name == "Any" else name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_MODULES})

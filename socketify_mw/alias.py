@@ -8,7 +8,6 @@ parameter that really begins with `@`. All of it is read when a route is registe
 import importlib
 import inspect
 from collections.abc import Callable, Collection, Mapping
-from difflib import get_close_matches
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
@@ -90,6 +89,8 @@ def parse(spec: str) -> tuple[str, list[str]]:
 
 def nearest(name: str, known: Collection[str]) -> str:
     """Return what to say of the known name that looks most like this one."""
+    from difflib import get_close_matches
+
     found = get_close_matches(name, list(known), 1, 0.5)
     if found:
         return f"; did you mean {found[0]!r}?"

@@ -2,16 +2,14 @@
 
 import asyncio
 import inspect
-import json
 import logging
 import os
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextvars import Context, copy_context
 from time import monotonic
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from ._binding import FORKED
-from .access_log import access_logger, logged_by
 from .chain import Member, flat
 from .claim import Claim
 from .errors import (
@@ -21,16 +19,10 @@ from .errors import (
     RouteError,
     SocketifyError,
 )
-from .explain import Explanation
 from .extension import Extension
 from .follow import leave_open
-from .kernel import install, url_of
-from .limits import Limits
-from .listen import ListenConfig, listen_at_path, listen_at_port
-from .listing import RouteInfo, RouteMatch, find, info_of
 from .loop import Loop, thread_loop
 from .miss import answer_miss
-from .options import AppListenOptions, AppOptions, options_of
 from .request import Request
 from .response import Response
 from .route import (
@@ -42,11 +34,21 @@ from .route import (
     Wrapper,
     check_max_body,
 )
-from .router import Router
 from .services import Services
 from .signals import handled_signals, shorter_interval
-from .testing import TestClient
 from .verbs import AnyHandler, Verbs
+
+if TYPE_CHECKING:
+    from .explain import Explanation
+    from .limits import Limits
+    from .listen import ListenConfig
+    from .listing import RouteInfo, RouteMatch
+    from .options import AppListenOptions, AppOptions
+    from .router import Router
+    from .testing import TestClient
+
+# What few programs need, or not before they begin to serve, is imported where it is used:
+# each module costs time at every start.
 
 ErrorHandler = Callable[[BaseException, Response | None, Request | None], object]
 Hook = Callable[[], object]
@@ -88,14 +90,14 @@ class App(Verbs):
 
     def __init__(
         self,
-        options: AppOptions | None = None,
+        options: "AppOptions | None" = None,
         request_response_factory_max_items: int = 0,
         websocket_factory_max_items: int = 0,
         task_factory_max_items: int = 100_000,
         lifespan: bool = True,
         idle_relaxation_time: float = 0.01,
         *,
-        limits: Limits | None = None,
+        limits: "Limits | None" = None,
         half_close: bool = False,
         cancel_abandoned: bool = False,
     ) -> None:
@@ -112,8 +114,12 @@ class App(Verbs):
         )
         if tuning != (0, 0, 100_000, 0.01):
             logger.debug("the App's tuning arguments have no effect: none is needed")
+        if limits is None:
+            from .limits import Limits
+
+            limits = Limits()
         self._loop = thread_loop()
-        self._server = self._loop.new_server(limits or Limits(), half_close)
+        self._server = self._loop.new_server(limits, half_close)
         self._lifespan = lifespan
         self._cancels_abandoned = cancel_abandoned
         self._is_closing = False
@@ -124,7 +130,7 @@ class App(Verbs):
         self._methods: set[str] = set()  # that any route has
         self._routes: list[Route] = []
         self._by_shape: dict[tuple[str, str], Route] = {}
-        self._json: Any = json
+        self._serializer: Any = None
         self._template: Any = None
         self._error_handler: ErrorHandler | None = None
         self._start_hooks: list[Hook] = []
@@ -181,10 +187,12 @@ class App(Verbs):
         if max_body != "default":
             self._server.max_body(token, max_body)
 
-    def router(self, prefix: str = "", *middlewares: Member) -> Router:
+    def router(self, prefix: str = "", *middlewares: Member) -> "Router":
         """Return decorators for routes whose paths begin with `prefix`, and whose
         handlers run behind `middlewares`.
         """
+        from .router import Router
+
         return Router(self, prefix, middlewares)
 
     def use(self, *functions: Member) -> Self:
@@ -217,6 +225,8 @@ class App(Verbs):
 
         Raises RouteError that tells all that is wrong with any of them.
         """
+        from .kernel import install
+
         install(self, kernel, routes, controllers, group)
         return self
 
@@ -227,6 +237,8 @@ class App(Verbs):
 
     def url(self, name: str, **parameters: object) -> str:
         """Return the URL of the route that has a name; see `Route.name`."""
+        from .kernel import url_of
+
         return url_of(name, self._patterns, parameters)
 
     def not_found(self, handler: Handler) -> Handler:
@@ -235,16 +247,20 @@ class App(Verbs):
         self._compose(self._miss_route)
         return handler
 
-    def routes(self) -> list[RouteInfo]:
+    def routes(self) -> "list[RouteInfo]":
         """Return each route with all that runs for it, in order of registration.
 
         The last one, whose method is "", answers what no route matches.
         """
+        from .listing import info_of
+
         miss, *others = self._routes
         return [info_of(route) for route in (*others, miss)]
 
-    def match(self, method: str, path: str) -> RouteMatch:
+    def match(self, method: str, path: str) -> "RouteMatch":
         """Return what runs for a method and a path, also if no route matches."""
+        from .listing import find
+
         return find(
             self._server, self._loop.turns.routes, self._miss_route, method, path
         )
@@ -268,7 +284,15 @@ class App(Verbs):
         for name in ("dumps", "loads"):
             if not callable(getattr(module, name, None)):
                 raise ConfigError(f"the serializer {module!r} has no {name}()")
-        self._json = module
+        self._serializer = module
+
+    @property
+    def _json(self) -> Any:
+        if self._serializer is None:
+            import json
+
+            self._serializer = json
+        return self._serializer
 
     def template(self, engine: Any) -> None:
         """Let `engine.render(...)` make the HTML for `res.render(...)`."""
@@ -500,7 +524,7 @@ class App(Verbs):
     def listen(
         self,
         port_or_options: "int | Mapping[str, Any] | AppListenOptions | None" = None,
-        handler: Callable[[ListenConfig], object] | None = None,
+        handler: "Callable[[ListenConfig], object] | None" = None,
         *,
         host: str | None = None,
         path: str | os.PathLike[str] | bytes | None = None,
@@ -526,6 +550,9 @@ class App(Verbs):
         Raises OSError when the address cannot be had, such as FileExistsError for a
         path of something that is no socket.
         """
+        from .listen import listen_at_path, listen_at_port
+        from .options import AppListenOptions, options_of
+
         self._check_open()
         if isinstance(port_or_options, Mapping):
             port_or_options = options_of(port_or_options)
@@ -634,27 +661,32 @@ class App(Verbs):
                 self._loop.stop()
         return self
 
-    def test_client(self, *, explain: bool = False) -> TestClient:
+    def test_client(self, *, explain: bool = False) -> "TestClient":
         """Return a client that sends requests in this process, without a port.
 
         For tests: it runs the app's loop for the time of each request.
         explain: note what runs for each, for `TestResponse.explain`.
         """
+        from .testing import TestClient
+
         self._check_open()
         return TestClient(self, explain)
 
-    def _explain(self, explanation: Explanation | None) -> None:
+    def _explain(self, explanation: "Explanation | None") -> None:
         """Note what runs for requests, or do not any more."""
         self._explanation = explanation
         self._compose_all()
 
-    def access_log(self, log: Callable[[str], object] = access_logger.info) -> None:
+    def access_log(self, log: Callable[[str], object] | None = None) -> None:
         """Call `log(line)` for each answer, 404 and 500 too; else log it as INFO.
 
         A line is: address, method, URL, status, bytes of the body ("-": a stream or
         sent in parts), milliseconds.
         """
-        self._wrap(logged_by(_called(log, "access_log")))
+        from .access_log import access_logger, logged_by
+
+        tell = access_logger.info if log is None else _called(log, "access_log")
+        self._wrap(logged_by(tell))
 
     def _check_open(self) -> None:
         if self._is_closing:

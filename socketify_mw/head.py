@@ -2,9 +2,6 @@
 
 import re
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
-from email.utils import format_datetime
-from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 
@@ -115,6 +112,8 @@ def _parse_status(text: str | bytes) -> tuple[int, bytes | None]:
     number, _, reason = data.strip().partition(b" ")
     if not (number.isdigit() and len(number) == 3):
         raise ValueError(f"{text!r} does not begin with a status such as 404")
+    from http import HTTPStatus
+
     status = int(number)
     try:
         is_usual = HTTPStatus(status).phrase.encode() == reason
@@ -170,6 +169,9 @@ def _cookie_attribute(key: str, value: Any) -> str:
 
 def _http_date(value: Any) -> str:
     """Return an IMF-fixdate (RFC 9110 5.6.7) of a datetime, or text as it is."""
+    from datetime import UTC, datetime
+    from email.utils import format_datetime
+
     if isinstance(value, datetime):
         # One without a time zone is in UTC, as in http.cookies programs.
         aware = value if value.tzinfo else value.replace(tzinfo=UTC)

@@ -11,7 +11,6 @@ import socket
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from contextvars import copy_context
-from http import HTTPStatus
 from inspect import iscoroutine, iscoroutinefunction
 from struct import Struct
 from threading import get_ident
@@ -742,6 +741,8 @@ class Response(ResponseWords):
         self._head = _FAILED
 
     def _end_with(self, status: int) -> None:
+        from http import HTTPStatus
+
         self.write_status(status).end(HTTPStatus(status).phrase)
 
     def _tell_unanswered(self, request: "Request | None") -> None:
