@@ -8,6 +8,7 @@ from statistics import linear_regression
 
 import client
 import idle as idle_connections
+import start as starts
 from claims import (
     OURS,
     Bound,
@@ -19,7 +20,7 @@ from claims import (
 )
 from measure import Load, Sample, measure
 from peers import Server
-from processes import Running, ServerError, running
+from processes import Running, ServerError, free_port, running
 
 TOKEN = "Bearer 0123456789abcdef"
 HELLO = Load()
@@ -218,6 +219,26 @@ def idle(bench: Bench) -> Outcome:
     return outcome
 
 
+def start(bench: Bench) -> Outcome:
+    """Measure the import of the package, and a program's way to its first answer."""
+    outcome = Outcome(
+        "start", "ms: imports (CPU time), hello world to its first answer"
+    )
+    found = outcome.figures
+    for _ in range(bench.rounds):
+        for module in ("asyncio", "socketify_mw"):
+            found.setdefault(f"import {module}", []).append(starts.import_ms(module))
+        answer = starts.first_answer_ms(free_port())
+        found.setdefault("first answer", []).append(answer)
+    both = zip(found["import socketify_mw"], found["import asyncio"], strict=True)
+    figures = [own / least for own, least in both]
+    text = "CPU time of the import / that of asyncio's, which is a part of it"
+    add_claim(outcome, text, figures, Bound("<=", 1.3), [])
+    text = "ms from the start of hello world to its first answer"
+    add_claim(outcome, text, found["first answer"], Bound("<=", 150.0), [])
+    return outcome
+
+
 def coroutine(bench: Bench) -> Outcome:
     """Compare a coroutine handler that does not wait with a plain one."""
     outcome = Outcome("coroutine", "/coroutine, which never waits, beside /")
@@ -339,5 +360,6 @@ SCENARIOS: dict[str, Callable[[Bench], Outcome]] = {
         busy,
         slow,
         idle,
+        start,
     )
 }

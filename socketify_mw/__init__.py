@@ -82,8 +82,8 @@ __all__ = [
 
 __version__ = "0.1.0"
 
-# Imported when they are asked for: most programs need few of them, and each costs time at
-# every start.
+# Imported when they are asked for: most programs need few of them, and each costs time
+# at every start.
 _LATER = {
     "bare_loop": ("BareLoop",),
     "limits": ("Limits",),

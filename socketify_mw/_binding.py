@@ -8,11 +8,13 @@ import os
 from array import array
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ._native import ffi, lib
 from .errors import NativeError
-from .limits import Limits
+
+if TYPE_CHECKING:
+    from .limits import Limits
 
 __all__ = ["Native", "NativeServer", "check", "ffi", "lib"]
 
@@ -130,7 +132,7 @@ def _milliseconds(seconds: float | None) -> int:
     return lib.SMW_NEVER if seconds is None else max(round(seconds * 1000), 1)
 
 
-def server_options(limits: Limits) -> Any:
+def server_options(limits: "Limits") -> Any:
     """Return `smw_server_options *`."""
     return ffi.new(
         "smw_server_options *",
@@ -261,7 +263,7 @@ class Native:
     def stats(self) -> dict[str, int]:
         return read_stats(self._loop)
 
-    def new_server(self, limits: Limits, half_close: bool) -> "NativeServer":
+    def new_server(self, limits: "Limits", half_close: bool) -> "NativeServer":
         return NativeServer(self, limits, half_close)
 
     def close(self) -> None:
@@ -295,7 +297,7 @@ def _forked(*arguments: Any) -> int:
 class NativeServer:
     """An HTTP server of a native loop. Used after the loop's close: RuntimeError."""
 
-    def __init__(self, native: Native, limits: Limits, half_close: bool) -> None:
+    def __init__(self, native: Native, limits: "Limits", half_close: bool) -> None:
         self._native = native
         options = server_options(limits)
         options.half_close = half_close

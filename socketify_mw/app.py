@@ -47,8 +47,8 @@ if TYPE_CHECKING:
     from .router import Router
     from .testing import TestClient
 
-# What few programs need, or not before they begin to serve, is imported where it is used:
-# each module costs time at every start.
+# What few programs need, or not before they begin to serve, is imported where it is
+# used: each module costs time at every start.
 
 ErrorHandler = Callable[[BaseException, Response | None, Request | None], object]
 Hook = Callable[[], object]

@@ -10,11 +10,11 @@ from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any
 
 from ._binding import NativeServer
-from .limits import Limits
 from .turns import TurnSelector
 
 if TYPE_CHECKING:
     from .eager import Carrier
+    from .limits import Limits
     from .route import Route
 
 _loops: "weakref.WeakSet[Loop]" = weakref.WeakSet()
@@ -113,7 +113,7 @@ class Loop(asyncio.SelectorEventLoop):
         self.turns.routes.append(route)
         return len(self.turns.routes) - 1
 
-    def new_server(self, limits: Limits, half_close: bool) -> NativeServer:
+    def new_server(self, limits: "Limits", half_close: bool) -> NativeServer:
         """Return a native HTTP server on this loop."""
         return self.turns.native.new_server(limits, half_close)
 
