@@ -9,7 +9,7 @@ NATIVE := $(wildcard native/src/*.c native/src/*.h native/include/*.h)
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .PHONY: build demo test lint types test-c test-py test-other-pythons cross fuzz \
-	fuzz-python bench bench-router format clean
+	fuzz-python bench bench-router dist format clean
 
 build: $(EXTENSION)
 
@@ -111,6 +111,14 @@ bench-router:
 	$(CC) -std=gnu11 -O2 -D_GNU_SOURCE -Inative/include -iquote native/src \
 		benchmarks/router.c native/src/router.c -o build/bench-router
 	build/bench-router
+
+.venv-dist/ready: requirements-dist.txt
+	"$(PYTHON)" -m venv .venv-dist
+	.venv-dist/bin/python -m pip --disable-pip-version-check install -q -r $<
+	@touch $@
+
+dist: .venv-dist/ready .venv-cross/ready
+	sh scripts/make_dist.sh
 
 format: .venv/ready
 	$(BIN)/ruff check -q --fix-only .

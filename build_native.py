@@ -5,9 +5,17 @@ is a source: nothing is declared or listed twice.
 """
 
 import os
+import sys
+import sysconfig
 from pathlib import Path
 
 from cffi import FFI
+
+# One wheel for every CPython from 3.11 on. Those without a GIL have no such thing, nor has
+# PyPy.
+IS_ABI3 = sys.implementation.name == "cpython" and not sysconfig.get_config_var(
+    "Py_GIL_DISABLED"
+)
 
 HERE = Path(__file__).resolve().parent
 INCLUDE = HERE / "native" / "include"
@@ -47,8 +55,11 @@ ffi.set_source(
     sources=relative(list(SOURCES.glob("*.c"))),
     depends=relative([*SOURCES.glob("*.h"), *INCLUDE.glob("*.h")]),
     include_dirs=relative([INCLUDE]),
-    define_macros=[("_GNU_SOURCE", None), ("Py_LIMITED_API", "0x030B0000")],
-    py_limited_api=True,
+    define_macros=[
+        ("_GNU_SOURCE", None),
+        *([("Py_LIMITED_API", "0x030B0000")] if IS_ABI3 else []),
+    ],
+    py_limited_api=IS_ABI3,
     # Python's own flags bring -O2 or -O3. Of all our symbols only the module's init
     # function may be seen from outside.
     extra_compile_args=["-std=gnu11", "-fvisibility=hidden"],

@@ -5,22 +5,8 @@ set -e
 wheel=$1
 shift
 
-# A name on the path may be a version manager's shim that runs nothing.
-runs() {
-    "$1" -c "import sys; sys.exit('%d.%d' % sys.version_info[:2] != '$2')" 2>/dev/null
-}
-
-find_python() {
-    for candidate in "python$1" "$HOME/.pyenv/versions/$1".*/bin/python; do
-        if runs "$candidate" "$1"; then
-            echo "$candidate"
-            return
-        fi
-    done
-}
-
 for version in "$@"; do
-    python=$(find_python "$version")
+    python=$(sh scripts/find_python.sh "$version")
     if [ -z "$python" ]; then
         echo "==== Python $version: SKIPPED, it is not installed"
         continue
