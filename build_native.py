@@ -11,8 +11,8 @@ from pathlib import Path
 
 from cffi import FFI
 
-# One wheel for every CPython from 3.11 on. Those without a GIL have no such thing, nor has
-# PyPy.
+# One wheel for every CPython from 3.11 on. Those without a GIL have no such thing, nor
+# has PyPy.
 IS_ABI3 = sys.implementation.name == "cpython" and not sysconfig.get_config_var(
     "Py_GIL_DISABLED"
 )

@@ -8,7 +8,7 @@ from setuptools import setup
 # A PEP 517 build does not put the project's folder on the path.
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from build_native import IS_ABI3  # noqa: E402 - behind the path
+from build_native import IS_ABI3
 
 setup(
     cffi_modules=["build_native.py:ffi"],

@@ -1,5 +1,6 @@
 """Inputs: what a client has sent in the query and in a body, by name."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qs
@@ -8,6 +9,9 @@ from .errors import BadRequest
 
 # Of a form or a query: more would cost more than they are worth.
 _MOST_FIELDS = 1000
+
+# An escape of half a surrogate pair, or of a whole one.
+_HALF = re.compile(rb"\\u[dD][89a-fA-F]")
 
 FORM = "application/x-www-form-urlencoded"
 
@@ -36,11 +40,17 @@ def parse_form(body: bytes, encoding: str = "utf-8") -> dict[str, list[str]]:
 
 
 def parse_json(body: bytes, serializer: Any) -> Any:
-    """Return what a JSON text says."""
+    """Return what a JSON text says; BadRequest when it is none."""
     try:
-        return serializer.loads(body)
-    except (ValueError, RecursionError) as error:
+        value = serializer.loads(body)
+        if _HALF.search(body):
+            # Half of a pair is no text: it could not be answered, or stored.
+            import json
+
+            json.dumps(value, ensure_ascii=False).encode()
+    except (ValueError, TypeError, RecursionError) as error:
         raise BadRequest(f"the request's body is no JSON: {error}") from error
+    return value
 
 
 def media_type(content_type: str | None) -> str:

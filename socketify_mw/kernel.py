@@ -73,8 +73,9 @@ def install(app: "App", kernel: Any, routes: Any, controllers: Any, group: str) 
         except ConfigError as error:
             problems.append(f"{_name(kernel)}.key: {error}")
     app._services.given_store = getattr(kernel, "store", None)
-    chains = [(str(route), members) for route, _, members, _ in plans]
-    _check(app, [(f"{_name(kernel)}.http_middleware", http), *chains], problems)
+    _check(app, http, f"{_name(kernel)}.http_middleware", None, problems)
+    for route, _, members, _ in plans:
+        _check(app, members, str(route), route.types(), problems)
     _raise(problems)
     app._next_after = _ORDERS[order]
     app.use(*http)
@@ -96,21 +97,24 @@ def install(app: "App", kernel: Any, routes: Any, controllers: Any, group: str) 
 
 
 def _check(
-    app: "App", chains: list[tuple[str, list[Any]]], problems: list[str]
+    app: "App",
+    members: list[Any],
+    where: str,
+    names: Mapping[str, Any] | None,
+    problems: list[str],
 ) -> None:
-    """Let each class say what it lacks, once."""
-    refused: set[type[Any]] = set()
-    for where, members in chains:
-        for it in members:
-            if not isinstance(it, Layer) or it.cls in refused:
-                continue
+    """Let each class say what it lacks, or what is wrong with its parameters."""
+    for it in members:
+        if isinstance(it, Layer):
+            problem = ""
             try:
-                app._services.check(it, where)
+                app._services.check(it, where, names)
             except RouteError as error:
-                problems.append(str(error))
+                problem = str(error)
             except ConfigError as error:
-                refused.add(it.cls)
-                problems.append(f"{_name(it.cls)}: {error}")
+                problem = f"{_name(it.cls)}: {error}"
+            if problem and problem not in problems:  # of many routes
+                problems.append(problem)
 
 
 def url_of(name: str, urls: Mapping[str, str], parameters: dict[str, object]) -> str:
@@ -139,9 +143,7 @@ def _plan(
     parameters = {name: types[name] for name in names if name in types}
     count = len(problems)
     specs = [*route.prepended, *_group(aliases, group), *route.middlewares]
-    # In front of all that may ask for an input.
-    is_plain = _WITHOUT_BODY.issuperset(route.methods)
-    members: list[Any] = [] if is_plain else [Layer(LoadInputs)]
+    members: list[Any] = []
     seen = {*before, *_excluded(route, aliases, parameters, problems)}
     for spec in specs:
         try:
@@ -154,6 +156,8 @@ def _plan(
             if _identity(member) not in seen and _kind(member) not in seen:
                 seen.add(_identity(member))
                 members.append(member)
+    if not _WITHOUT_BODY.issuperset(route.methods):
+        members.insert(_place_of_inputs(members), Layer(LoadInputs))
     try:
         handler = finder.member_of(route.controller, parameters, where)
     except RouteError as error:
@@ -161,6 +165,16 @@ def _plan(
     else:
         handler = middleware(handler)
     return (members, handler) if len(problems) == count else None
+
+
+def _place_of_inputs(members: list[Any]) -> int:
+    """Return where a body is to be loaded: in front of all that may ask for an input,
+    but behind those in front that may refuse the request, and do not.
+    """
+    for i, it in enumerate(members):
+        if getattr(_kind(it), "reads_inputs", True):
+            return i
+    return len(members)
 
 
 def _group(aliases: Aliases, group: str) -> list[str]:

@@ -44,6 +44,9 @@ if TYPE_CHECKING:
     from .session import Session
 
 
+# Methods whose content is not read for inputs.
+_WITHOUT_INPUTS = frozenset(("GET", "HEAD", "OPTIONS"))
+
 # Where the words of a route parameter begin, by its position.
 _PARAM_WORDS: dict[int | str, int] = {i: W_PARAM + 2 * i for i in range(MAX_PARAMS)}
 
@@ -113,6 +116,7 @@ class Request(RequestWords):
         "_base",
         "_context",
         "_cookies",
+        "_decoded",
         "_extra",
         "_inputs",
         "_last",
@@ -132,6 +136,7 @@ class Request(RequestWords):
     _extra: dict[str, Any]  # of extensions
     _cookies: Callable[[dict[str, str]], dict[str, str]]  # what they really are
     _inputs: dict[str, Any]  # of the query and the body
+    _decoded: set[Any]  # hashed ids that numbers stand for now
     _session: "Session"
     _context: Context  # in which a chain with classes runs
     _last: Callable[..., Any]  # member that ran last in a chain, if none answered
@@ -329,7 +334,8 @@ class Request(RequestWords):
     async def load(self) -> "Request":
         """Read the body if it is a form or JSON, for `input`, `all` and `only`.
 
-        Raises BadRequest for what cannot be read. A second call does nothing.
+        That of GET, HEAD and OPTIONS means nothing, and is left. A second call does
+        nothing. Raises BadRequest for what cannot be read.
         """
         if self._awaits_inputs():
             try:
@@ -351,8 +357,11 @@ class Request(RequestWords):
             return False
         length = self.get_header("content-length")
         has_body = self.get_header("transfer-encoding") or (length and length != "0")
-        kind = self.get_header("content-type")
-        return bool(has_body) and is_readable(media_type(kind))
+        if not has_body or not is_readable(media_type(self.get_header("content-type"))):
+            return False
+        # RFC 9110 9.3.1: content of these means nothing, so no client is to make a page
+        # fail with it that asks for an input.
+        return self.get_method() not in _WITHOUT_INPUTS
 
     def _all_inputs(self) -> dict[str, Any]:
         if not hasattr(self, "_inputs"):

@@ -2,12 +2,13 @@
 
 A class that has `prepare(cls, app)` is prepared once an app, when its first route is
 registered: what is wrong is known then. If it has `check(cls, *values)`, that is asked
-about the parameters of each route. Stores are opened when they are needed.
+about the parameters of each route, and `check_url(cls, values, names)` about the names
+of its URL's. Stores are opened when they are needed.
 """
 
 import inspect
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 from .errors import ConfigError, RouteError
@@ -39,14 +40,24 @@ class Services:
         self._prepared[cls] = result
         return result
 
-    def check(self, layer: "Layer", where: object) -> None:
-        """Prepare a class in a chain, and let it refuse its parameters; RouteError."""
-        self.prepare(layer.cls)
-        if layer.values_of is None and _has(layer.cls, "check"):
-            try:
-                layer.cls.check(*layer.values)
-            except ConfigError as error:
-                raise RouteError(f"{where}: {error}") from None
+    def check(
+        self, layer: "Layer", where: object, names: Collection[str] | None = None
+    ) -> None:
+        """Prepare a class in a chain, and let it refuse its parameters; RouteError.
+
+        names: of the URL's parameters, those that may be missing too; None: unknown.
+        """
+        cls = layer.cls
+        self.prepare(cls)
+        try:
+            if layer.values_of is None and _has(cls, "check"):
+                cls.check(*layer.values)
+            if names is not None and _has(cls, "check_url"):
+                if layer.values_of is not None:
+                    raise ConfigError(f"{cls.__name__} takes names, not values (@)")
+                cls.check_url(layer.values, names)
+        except ConfigError as error:
+            raise RouteError(f"{where}: {error}") from None
 
     def store(self, spec: Any) -> "Store":
         """Return a store, or the one that a URL stands for: one for each URL.

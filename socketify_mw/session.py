@@ -224,6 +224,10 @@ class Session:
 
     async def _save_new(self) -> str:
         id = secrets.token_urlsafe(32)
+        if self._secret is None:
+            # From the first: of requests that make one at the same time, each would
+            # have given its page a token, and but one of those would be good.
+            self._secret = secrets.token_urlsafe(32)
         if not await self._store.replace(_key(id), None, self._encode(), self._ttl()):
             raise StoreError("a new session's id was there already")
         return id

@@ -5,11 +5,12 @@ import binascii
 import hmac
 import logging
 import os
+import re
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigError
-from .options import Configurable
+from .options import Configurable, is_list_of_text
 
 if TYPE_CHECKING:
     from ..app import App
@@ -26,6 +27,9 @@ _SAFE = frozenset(("GET", "HEAD", "OPTIONS", "TRACE"))
 _OWN = frozenset(("same-origin", "none"))
 
 _SIZE = 32  # bytes
+
+# A path as a client writes it: "/", or one without a query that may end in "/*".
+_EXEMPT = re.compile(r"/|/[!\"$-)+->@-~]+(/\*)?")
 
 
 class VerifyCsrfToken(Configurable):
@@ -44,11 +48,10 @@ class VerifyCsrfToken(Configurable):
     @classmethod
     def prepare(cls, app: "App") -> tuple[frozenset[str], tuple[str, ...]]:
         """Check what is exempt."""
-        if isinstance(cls.exempt, str):
+        if not is_list_of_text(cls.exempt):
             raise ConfigError(f"exempt is a list of paths, not {cls.exempt!r}")
         for path in cls.exempt:
-            stem = path.removesuffix("/*")
-            if not path.startswith("/") or "*" in stem or not stem:
+            if not _EXEMPT.fullmatch(path):
                 raise ConfigError(
                     f'{path!r} cannot be exempt: it is a path, or ends in "/*"'
                 )
@@ -70,7 +73,9 @@ class VerifyCsrfToken(Configurable):
         if token is None:
             if request._awaits_inputs():
                 await request._load(response)
-            token = request.input("__token")
+            # Not of the query, which stands in logs and in `Referer`.
+            if request.get_query("__token") is None:
+                token = request.input("__token")
         session = await request.session.load()
         secret = session.known_secret()
         if secret is not None and isinstance(token, str) and _is_of(token, secret):

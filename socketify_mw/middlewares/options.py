@@ -1,5 +1,6 @@
 """Options: of the built-in classes, which are attributes of the class."""
 
+from collections.abc import Collection
 from typing import Any, Self
 
 from ..alias import nearest
@@ -11,6 +12,9 @@ class Configurable(Middleware):
     """A middleware class whose options a subclass, or `using`, sets."""
 
     __slots__ = ()
+
+    # Not annotated, so it is no option: a kernel's routes load inputs behind these.
+    reads_inputs = False
 
     @classmethod
     def options(cls) -> dict[str, Any]:
@@ -35,3 +39,10 @@ class Configurable(Middleware):
                     f"{cls.__name__} has no option {name!r}{nearest(name, known)}"
                 )
         return type(cls.__name__, (cls,), {"__slots__": (), **options})
+
+
+def is_list_of_text(value: object) -> bool:
+    """Whether an option is a collection of texts, and no text itself."""
+    if isinstance(value, (str, bytes)) or not isinstance(value, Collection):
+        return False
+    return all(isinstance(it, str) for it in value)
