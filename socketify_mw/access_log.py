@@ -1,6 +1,5 @@
 """Access log: a line for each answer."""
 
-import logging
 from collections.abc import Callable
 from time import perf_counter
 
@@ -8,8 +7,6 @@ from .head import Head
 from .request import Request
 from .response import Response
 from .route import Handler
-
-access_logger = logging.getLogger("socketify_mw.access")
 
 
 def logged_by(log: Callable[[str], object]) -> Callable[[Handler], Handler]:

@@ -54,6 +54,7 @@ ErrorHandler = Callable[[BaseException, Response | None, Request | None], object
 Hook = Callable[[], object]
 
 logger = logging.getLogger("socketify_mw")
+access_logger = logging.getLogger("socketify_mw.access")
 
 # How long a turn may wait for the GIL while another thread computes. Python's own 5 ms
 # would be the price of every turn then; at 0.5 ms the other thread loses about 1 %.
@@ -129,6 +130,7 @@ class App(Verbs):
         self._grace = GRACE
         self._methods: set[str] = set()  # that any route has
         self._routes: list[Route] = []
+        self._tokens: list[int] = []  # of those that the server knows
         self._by_shape: dict[tuple[str, str], Route] = {}
         self._serializer: Any = None
         self._template: Any = None
@@ -148,7 +150,7 @@ class App(Verbs):
         self._miss_route = Route(self, "ANY", "*", answer_miss)
         self._compose(self._miss_route)
         self._routes.append(self._miss_route)
-        self._server.miss(self._loop.add_route(self._miss_route))
+        self._server.miss(self._token_of(self._miss_route))
 
     # ---- routes ----
 
@@ -179,13 +181,18 @@ class App(Verbs):
 
     def _add(self, route: Route, max_body: MaxBody) -> None:
         """Let the server match a route."""
-        token = self._loop.add_route(route)
+        token = self._token_of(route)
         try:
             self._server.route(route.method, route.pattern, token)
         except NativeError as error:
             raise RouteError(f"{route}: {error}. {PATTERN_RULES}") from None
         if max_body != "default":
             self._server.max_body(token, max_body)
+
+    def _token_of(self, route: Route) -> int:
+        token = self._loop.add_route(route)
+        self._tokens.append(token)
+        return token
 
     def router(self, prefix: str = "", *middlewares: Member) -> "Router":
         """Return decorators for routes whose paths begin with `prefix`, and whose
@@ -623,6 +630,8 @@ class App(Verbs):
                 if not loop.is_closed():
                     loop.turns.finish()
                     self._run_shutdown_hooks()
+                    if self._is_closing:
+                        self._release()
 
     def _serve(self) -> None:
         if self._is_closing:  # by a start hook, or while it ran
@@ -659,6 +668,8 @@ class App(Verbs):
             self._server.stop()
             if self._is_serving:
                 self._loop.stop()
+            elif not self._loop.is_running():
+                self._release()
         return self
 
     def test_client(self, *, explain: bool = False) -> "TestClient":
@@ -677,16 +688,20 @@ class App(Verbs):
         self._explanation = explanation
         self._compose_all()
 
-    def access_log(self, log: Callable[[str], object] | None = None) -> None:
+    def access_log(self, log: Callable[[str], object] = access_logger.info) -> None:
         """Call `log(line)` for each answer, 404 and 500 too; else log it as INFO.
 
         A line is: address, method, URL, status, bytes of the body ("-": a stream or
         sent in parts), milliseconds.
         """
-        from .access_log import access_logger, logged_by
+        from .access_log import logged_by
 
-        tell = access_logger.info if log is None else _called(log, "access_log")
-        self._wrap(logged_by(tell))
+        self._wrap(logged_by(_called(log, "access_log")))
+
+    def _release(self) -> None:
+        """Let the loop, which lives on, forget an app that nobody is connected to."""
+        if not self._loop.is_closed() and not self._server.connections():
+            self._loop.forget(self._tokens)
 
     def _check_open(self) -> None:
         if self._is_closing:

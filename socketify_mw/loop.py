@@ -113,6 +113,13 @@ class Loop(asyncio.SelectorEventLoop):
         self.turns.routes.append(route)
         return len(self.turns.routes) - 1
 
+    def forget(self, tokens: list[int]) -> None:
+        """Let go of routes for which no request comes any more."""
+        if self.turns.is_idle:
+            for token in tokens:
+                self.turns.routes[token] = None  # type: ignore[call-overload]
+            tokens.clear()
+
     def new_server(self, limits: "Limits", half_close: bool) -> NativeServer:
         """Return a native HTTP server on this loop."""
         return self.turns.native.new_server(limits, half_close)

@@ -128,6 +128,11 @@ class TurnSelector(selectors.BaseSelector):
         self.renew_context()
         self.starter.renew()
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether no walk is under way, or was cut short."""
+        return self._batch is None and self._interrupted is None
+
     # ---- the turn ----
 
     def select(

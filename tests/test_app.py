@@ -1,9 +1,11 @@
 """Routes, answers and errors, as a client sees them."""
 
+import gc
 import logging
 import queue
 import re
 import socket
+import weakref
 
 import httpx
 import pytest
@@ -523,3 +525,22 @@ def test_nothing_behind_an_answer_that_closes_is_run(serve):
     assert [client.read().body for _ in range(3)] == [b"0", b"1", b"2"]
     assert client.is_closed_by_server()
     assert ran == ["0", "1", "2"]
+
+
+def test_a_closed_app_does_not_stay_in_memory():
+    def served():
+        app = App().get("/", lambda res, req: res.end("x"))
+        assert app.test_client().get("/").text == "x"
+        app.close()
+        return weakref.ref(app)
+
+    def run():
+        app = App().get("/", lambda res, req: res.end("x"))
+        app.on_start(app.close)
+        app.listen(0)
+        app.run()
+        return weakref.ref(app)
+
+    for made in (served(), run()):
+        gc.collect()
+        assert made() is None

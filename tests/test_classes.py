@@ -27,15 +27,24 @@ MODES = ["sync", "async", "waits"]
 PAIRS = list(itertools.product(MODES, repeat=2))
 FOURS = list(itertools.product(MODES, repeat=4))
 LARGE = bytes(range(256)) * 100  # over 16 KiB
-# Seconds. The apps of a thread live with its loop: with 50,000 routes of this file in
-# memory one garbage collection takes one to two of them, on a busy machine more.
-TIMEOUT = 30
+TIMEOUT = 30  # seconds
+sites = []
 
 
 @pytest.fixture(autouse=True)
 def no_warning_about_time(monkeypatch):
     """Keep a busy machine out of the logs, which are compared."""
     monkeypatch.setattr(turns, "_BLOCKING_SECONDS", 3600)
+
+
+@pytest.fixture(autouse=True)
+def closed_sites():
+    """Have no app outlive its test: with all of them in memory, garbage collections
+    take seconds.
+    """
+    yield
+    while sites:
+        sites.pop().app.close()
 
 
 def in_mode(mode, function):
@@ -296,6 +305,7 @@ class Site:
         if on_error != "none":
             self.app.on_error(in_mode(mode, self.fail))
         self.client = self.app.test_client()
+        sites.append(self)
 
     def fail(self, error, res, req):
         self.told.append(req.get_url())
