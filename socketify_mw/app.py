@@ -509,12 +509,14 @@ class App(Verbs):
             self._server.hold(False)
 
     def _run_shutdown_hooks(self) -> None:
-        for hook in self._shutdown_hooks if self._lifespan else ():
+        hooks = [*self._shutdown_hooks] if self._lifespan else []
+        if self._services.has_stores:
+            hooks.append(self._services.close)
+        for hook in hooks:
             try:
                 self._run_hook(hook)
             except (Exception, asyncio.CancelledError):
                 logger.exception("a shutdown hook, %r, raised", hook)
-        self._run_hook(self._services.close)
 
     def _run_hook(self, hook: Hook) -> None:
         result = hook()

@@ -32,7 +32,8 @@ class Head:
         self.lines: list[bytes] = []
         self.flags = 0
         self.has_type = False
-        self.seal: Seal | None = None  # makes the lines what is sent, whoever answers
+        # Makes the lines what is sent, also those of an error that takes their place.
+        self.seal: Seal | None = None
 
     def set_status(self, status: int | str | bytes) -> None:
         """Set the status: a number from 200 to 999, or text such as "404 Not Found"."""
@@ -60,6 +61,16 @@ class Head:
             self.flags |= OUT_NO_DATE
         self.lines.append(b"%b: %b\r\n" % (name, data))
 
+    def keep(self, lines: list[bytes]) -> None:
+        """Add field lines that are sent whatever becomes of the answer."""
+        inner = self.seal
+
+        def seal(given: list[bytes]) -> list[bytes]:
+            found = [*given, *lines]
+            return found if inner is None else inner(found)
+
+        self.seal = seal
+
     def block(self) -> bytes:
         """Return the field lines in one piece; ValueError when a line breaks out.
 
@@ -67,7 +78,7 @@ class Head:
         own (RFC 9110 5.5).
         """
         lines = self.lines
-        if self.seal is not None and lines:
+        if self.seal is not None:
             lines = self.seal(lines)
         if not lines and self.reason is None:
             return b""

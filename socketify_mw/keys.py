@@ -23,7 +23,9 @@ _SIZE = 32  # bytes
 _DEVELOPMENT = frozenset(("development", "dev", "local", "test", "testing"))
 
 # Keys that stand in public: of Masonite's templates and its tests, and of our examples.
-_PUBLISHED = frozenset(("-RkDOqXojJIlsF_I8wWiUq_KRZ0PtGWTOZ676u5HtLg=",))
+_PUBLISHED = frozenset(
+    map(base64.urlsafe_b64decode, ("-RkDOqXojJIlsF_I8wWiUq_KRZ0PtGWTOZ676u5HtLg=",))
+)
 
 # A random key has about 30 different bytes; one in 10^20 has fewer than this.
 _LEAST_BYTES = 16
@@ -46,15 +48,18 @@ def new_key() -> str:
 
 def parse_key(text: str | bytes) -> bytes:
     """Return a key's bytes; ConfigError for one that is none, or that anybody knows."""
-    data = text if isinstance(text, bytes) else text.strip().encode()
-    if data.decode("latin-1") in _PUBLISHED:
-        raise ConfigError(f"the application's key stands in public: {_CURE}")
+    if not isinstance(text, (str, bytes)):
+        kind = type(text).__name__
+        raise ConfigError(f"the application's key is text, not {kind}: {_CURE}")
+    data = text.strip() if isinstance(text, bytes) else text.strip().encode()
     plain = data.removeprefix(b"base64:").replace(b"+", b"-").replace(b"/", b"_")
     plain = plain.rstrip(b"=")
     try:
         key = base64.b64decode(plain + b"=" * (-len(plain) % 4), b"-_", validate=True)
     except binascii.Error:
         raise ConfigError(f"the application's key is not base64: {_CURE}") from None
+    if key in _PUBLISHED:
+        raise ConfigError(f"the application's key stands in public: {_CURE}")
     if len(key) < _SIZE:
         raise ConfigError(
             f"the application's key has {len(key) * 8} bits, and needs 256: {_CURE}"
@@ -71,6 +76,8 @@ _generated: bytes | None = None
 def give_key(text: str | bytes) -> None:
     """Have this as the application's key, of which a process has one."""
     global _given
+    if not is_development():
+        parse_key(text)  # first: one that is refused is not to stay
     _given = text
     application_key()
 

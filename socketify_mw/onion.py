@@ -335,12 +335,14 @@ def _ascend(draft: Draft, res: Response, req: "Request") -> Generator[Any, Any, 
         _let_go(draft, res)
         raise
     draft.is_finishing = False
-    if res._head is not draft:
-        return
-    if draft.is_made or draft.parts is not None or draft.is_opening:
+    if res._head is draft:
+        if not (draft.is_made or draft.parts is not None or draft.is_opening):
+            draft.waits = True
+            return
         _commit(draft, res, req)
-    else:
-        draft.waits = True
+    # Or request, response and draft would hold each other.
+    if getattr(res, "_draft", None) is draft:
+        del res._draft
 
 
 def _answer_anew(draft: Draft, res: Response, req: "Request", error: Exception) -> bool:
@@ -400,7 +402,8 @@ def _commit(draft: Draft, res: Response, req: "Request") -> None:
         if res._head is draft:
             draft.clear()
             res._head = draft.plain()
-        res.app._fail(error, res, req)
+        # If an error handler has answered so, it is not asked again.
+        res.app._fail(error, res, req, res._find_claim())
 
 
 def _send_parts(draft: Draft, res: Response) -> None:

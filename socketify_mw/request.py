@@ -264,7 +264,7 @@ class Request(RequestWords):
         for pair in (self.get_header("cookie") or "").split(";"):
             name, equals, value = pair.partition("=")
             if equals:
-                found.setdefault(name.strip(" \t"), _unquote_cookie(value.strip(" \t")))
+                found.setdefault(name.strip(" \t"), unquote_cookie(value.strip(" \t")))
         try:
             opened = self._cookies
         except AttributeError:
@@ -480,7 +480,8 @@ def _joint(lower_case_name: str) -> str:
     return "; " if lower_case_name == "cookie" else ", "
 
 
-def _unquote_cookie(value: str) -> str:
+def unquote_cookie(value: str) -> str:
+    """Return what the value of a cookie stands for."""
     if len(value) > 1 and value[0] == value[-1] == '"':
         value = value[1:-1]
     return unquote(value) if "%" in value else value

@@ -74,6 +74,11 @@ class Services:
             self._stores[spec] = open_store(spec)
         return self._stores[spec]
 
+    @property
+    def has_stores(self) -> bool:
+        """Whether any store was opened here."""
+        return bool(self._stores)
+
     async def close(self) -> None:
         """Let all stores go that were opened here."""
         for store in self._stores.values():

@@ -20,7 +20,12 @@ _T = TypeVar("_T")
 _ID_LENGTH = 43
 
 # How often a save is tried again that met another one's.
-_MOST_TRIES = 16
+_MOST_TRIES = 64
+
+# What stands under an id that was given up for another one, and for how many seconds:
+# those that are in flight are to know that it was not ended.
+_MOVED = b"null"
+_MOVED_TTL = 60.0
 
 _MISSING = object()
 
@@ -198,14 +203,11 @@ class Session:
         """Save it if it was changed, or is to be kept for longer.
 
         Returns what the client's cookie is to be: None if it stays as it is, "" if it
-        is to be forgotten. Raises StoreError.
+        is to be forgotten. Raises StoreError. What is changed from now on is an error.
         """
-        if not self._is_loaded or self._is_saved:
-            return None
-        try:
-            return await self._save()
-        finally:
-            self._is_saved = True
+        is_over = self._is_saved or not self._is_loaded
+        self._is_saved = True
+        return None if is_over else await self._save()
 
     async def _save(self) -> str | None:
         if self._is_flushed and self._id:
@@ -214,12 +216,14 @@ class Session:
         is_empty = not (self._data or self._flashes or self._secret)
         if self._id is None:
             if is_empty:
-                return "" if self._cookie is not None else None
+                # Not for an id that is not known alone: a request beside this one may
+                # have given the client another cookie, which this would take away.
+                return "" if self._is_flushed and self._cookie is not None else None
             return await self._save_new()
         if self._is_new_id_wanted:
             return await self._move()
         if self._is_changed() or self._is_due():
-            return await self._merge(_key(self._id))
+            await self._merge(_key(self._id))
         return None
 
     async def _save_new(self) -> str:
@@ -232,27 +236,34 @@ class Session:
             raise StoreError("a new session's id was there already")
         return id
 
-    async def _move(self) -> str:
+    async def _move(self) -> str | None:
         """Save under another id, with what others have saved under this one."""
         assert self._id is not None
-        old = _key(self._id)
-        raw = await self._store.get(old)
-        if raw is None:
-            return ""  # somebody has ended it: it does not come back
-        self._rebase(raw)
-        id = await self._save_new()
-        await self._store.delete(old)
-        return id
+        old, id = _key(self._id), await self._save_new()
+        for _ in range(_MOST_TRIES):
+            if await self._store.replace(old, self._raw, _MOVED, _MOVED_TTL):
+                return id
+            raw = await self._store.get(old)
+            if raw == _MOVED:
+                return id  # so there are two: the client keeps one of them
+            if raw is None:  # somebody has ended it: it does not come back
+                await self._store.delete(_key(id))
+                return None
+            self._rebase(raw)
+            await self._store.set(_key(id), self._encode(), self._ttl())
+        raise StoreError("others have changed the session again and again")
 
-    async def _merge(self, key: str) -> str | None:
+    async def _merge(self, key: str) -> None:
         """Save, with what others have saved since it was loaded."""
         for _ in range(_MOST_TRIES):
             new = self._encode()
             if await self._store.replace(key, self._raw, new, self._ttl()):
-                return None
+                return
             raw = await self._store.get(key)
-            if raw is None:
-                return ""  # somebody has ended it: it does not come back
+            if raw is None or raw == _MOVED:
+                # Somebody has ended it, and it does not come back. The cookie stays:
+                # the client may have been given another one.
+                return
             self._rebase(raw)
         raise StoreError("others have changed the session again and again")
 
@@ -266,7 +277,7 @@ class Session:
         for name in was.keys() - self._data.keys():
             data.pop(name, None)
         for name, value in self._data.items():
-            if was.get(name, _MISSING) != value:
+            if name not in was or _differs(was[name], value):
                 data[name] = value
         self._flashes = stored["flash"] | self._flashes
         if not self._is_new_id_wanted:
@@ -276,8 +287,8 @@ class Session:
     def _is_changed(self) -> bool:
         stored = self._stored
         return stored is None or (
-            self._data != stored["data"]
-            or self._flashes != stored["flash"]
+            _differs(self._data, stored["data"])
+            or _differs(self._flashes, stored["flash"])
             or self._secret != stored["secret"]
         )
 
@@ -320,6 +331,11 @@ def _decode(raw: bytes | None) -> dict[str, Any] | None:
         return None
     stored: dict[str, Any] = json.loads(raw)
     return stored
+
+
+def _differs(one: Any, other: Any) -> bool:
+    # 1, 1.0 and True are equal, and not the same.
+    return one != other or json.dumps(one) != json.dumps(other)
 
 
 def _check(name: str, value: Any) -> None:

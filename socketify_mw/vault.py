@@ -15,6 +15,8 @@ _NONCE_SIZE = 12
 _TAG_SIZE = 16
 _expiry = struct.Struct(">Q")  # seconds since the epoch
 
+LONGEST = 3_200_000_000  # a hundred years: what is said to last for longer ends then
+
 
 class Vault:
     """AES-256-GCM with a key of several: the first one seals, any of them opens.
@@ -36,7 +38,7 @@ class Vault:
     def seal(self, name: str, text: str, lifetime: float) -> str:
         """Return text that `open` returns as it was, for `lifetime` seconds."""
         nonce = os.urandom(_NONCE_SIZE)
-        until = _expiry.pack(max(int(self._clock() + lifetime), 0))
+        until = _expiry.pack(max(int(self._clock() + min(lifetime, LONGEST)), 0))
         cipher = self._ciphers[self._sealing]
         sealed = cipher.encrypt(nonce, until + text.encode(), name.encode())
         data = self._sealing + nonce + sealed

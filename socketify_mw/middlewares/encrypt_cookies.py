@@ -4,12 +4,12 @@ from collections.abc import Collection, Sequence
 from email.utils import parsedate_to_datetime
 from time import time
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
 
 from ..errors import ConfigError
 from ..keys import application_key, derive, parse_key
+from ..request import unquote_cookie
 from ..services import require
-from ..vault import Vault
+from ..vault import LONGEST, Vault
 from .options import Configurable
 
 if TYPE_CHECKING:
@@ -62,6 +62,11 @@ class EncryptCookies(Configurable):
         """Have both done when they are needed."""
         if hasattr(request, "_cookies"):
             return request  # it runs twice: once was enough
+        if hasattr(request, "_session"):
+            raise ConfigError(
+                "EncryptCookies is to stand in front of SessionMiddleware, which has "
+                "read its cookie already"
+            )
         cls = type(self)
         vault: Vault = request.app._services.prepare(cls)
         found: dict[str, str] = {}
@@ -94,8 +99,10 @@ class EncryptCookies(Configurable):
             return line
         lifetime = _lifetime(attributes, cls.lifetime)
         # One that the client is to forget has nothing to be kept.
-        if value and lifetime > 0:
-            value = vault.seal(name, unquote(value), lifetime)
+        if lifetime <= 0:
+            value = ""
+        elif value:
+            value = vault.seal(name, unquote_cookie(value.strip()), lifetime)
         found = ";".join((f"{name}={value}", *attributes)).encode("latin-1")
         if len(found) > _MOST_BYTES:
             raise ValueError(
@@ -123,7 +130,7 @@ def _lifetime(attributes: list[str], default: float) -> float:
     }
     try:
         if "max-age" in found:
-            return float(int(found["max-age"]))
+            return float(min(int(found["max-age"]), LONGEST))
         if "expires" in found:
             return parsedate_to_datetime(found["expires"]).timestamp() - time()
     except (ValueError, OverflowError):

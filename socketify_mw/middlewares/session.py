@@ -1,11 +1,14 @@
 """SessionMiddleware: `request.session`."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigError
+from ..head import cookie_line
 from ..session import Lifetimes, Session, run_now
 from ..stores import Store
+from ..vault import LONGEST
 from .options import Configurable
 
 if TYPE_CHECKING:
@@ -48,8 +51,15 @@ class SessionMiddleware(Configurable):
     @classmethod
     def prepare(cls, app: "App") -> tuple[Store, Lifetimes]:
         """Open the store; ConfigError for options that cannot be meant."""
-        if not cls.idle > 0 or not cls.absolute > 0:
-            raise ConfigError("idle and absolute are numbers of seconds above zero")
+        for value in (cls.idle, cls.absolute):
+            if not isinstance(value, (int, float)) or not value > 0:
+                raise ConfigError("idle and absolute are numbers of seconds above zero")
+        if min(cls.idle, cls.absolute) > LONGEST:
+            raise ConfigError("idle or absolute is to be less than a hundred years")
+        try:
+            cookie_line(cls.cookie, "", cls.cookie_options)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"the session's cookie cannot be set: {error}") from None
         return app._services.store(cls.store), Lifetimes(cls.idle, cls.absolute)
 
     def before(self, request: "Request", response: "Response", *values: Any) -> Any:
@@ -61,9 +71,12 @@ class SessionMiddleware(Configurable):
         cookie = request.get_cookie(cls.cookie)
         session = request._session = Session(store, lifetimes, cookie)
         is_secure = request.get_header("x-forwarded-proto") == "https"
-        response._draft.closers.append(
-            lambda: cls._save(session, response, is_secure=is_secure)
-        )
+        if hasattr(response, "_draft"):
+            response._draft.closers.append(
+                lambda: cls._save(session, response, is_secure=is_secure)
+            )
+        else:
+            session._is_saved = True  # the head was sent: it can only be read
         if cls.preload and not session.is_loaded:
             return _preload(session, request)
         return request
@@ -75,10 +88,10 @@ class SessionMiddleware(Configurable):
     @classmethod
     def _save(cls, session: Session, response: "Response", *, is_secure: bool) -> Any:
         """Save, and wait only for a store that takes its time."""
-        if not session._is_loaded:
-            return None
-        if session._store.is_immediate:
-            cls._tell(run_now(session.save()), response, is_secure)
+        if session._store.is_immediate or not session._is_loaded:
+            id = run_now(session.save())
+            if session._is_loaded:
+                cls._tell(id, response, is_secure)
             return None
         return cls._save_later(session, response, is_secure)
 
@@ -86,23 +99,41 @@ class SessionMiddleware(Configurable):
     async def _save_later(
         cls, session: Session, response: "Response", is_secure: bool
     ) -> None:
-        cls._tell(await session.save(), response, is_secure)
+        # Not cancelled with who waits for it: a client that leaves does not keep its
+        # own log-out from being done.
+        tasks = response.app._tasks
+        saving = response.app.loop.create_task(session.save())
+        tasks.add(saving)
+        saving.add_done_callback(tasks.discard)
+        cls._tell(await asyncio.shield(saving), response, is_secure)
 
     @classmethod
     def _tell(cls, id: str | None, response: "Response", is_secure: bool) -> None:
         """Let the client know its session's id; caches are not to mix clients up."""
         if response.aborted:
             return
-        response.write_header(b"Vary", b"Cookie")
-        if id is None:
-            return
-        # RFC 9111 7.3: what sets a cookie is for one client.
-        response.write_header(b"Cache-Control", b"no-store")
+        lines = [b"Vary: Cookie\r\n"]
+        if id is not None:
+            # RFC 9111 7.3: what sets a cookie is for one client.
+            lines.append(b"Cache-Control: no-store\r\n")
+            lines.append(b"Set-Cookie: %b\r\n" % cls._line(id, is_secure))
+        # Kept: if the answer cannot be sent, the error's is to have the cookie, for the
+        # id before counts no more.
+        response._open_head().keep(lines)
+
+    @classmethod
+    def _line(cls, id: str, is_secure: bool) -> bytes:
         usual = {"path": "/", "httponly": True, "samesite": "Lax", "secure": is_secure}
-        options = {**usual, **cls.cookie_options}
+        given = {_plain(it): value for it, value in cls.cookie_options.items()}
+        options = usual | given
         if not id:
-            options |= {"max_age": 0, "expires": None}
-        response.set_cookie(cls.cookie, id, options)
+            options |= {"maxage": 0, "expires": None}
+        return cookie_line(cls.cookie, id, options)
+
+
+def _plain(name: str) -> str:
+    # As `set_cookie` reads the names of attributes.
+    return name.lower().replace("-", "").replace("_", "")
 
 
 async def _preload(session: Session, request: "Request") -> "Request":
