@@ -7,6 +7,7 @@ parameter that really begins with `@`. All of it is read when a route is registe
 
 import importlib
 import inspect
+import re
 from collections.abc import Callable, Collection, Mapping
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
@@ -15,10 +16,28 @@ from .errors import RouteError
 from .functions import name_of, place_of, takes
 from .layer import layer_of
 
+# Of numbers, not all that Python takes: "１", " 1 ", "1_000", "+1" and "nan" would be
+# several spellings of one thing, or none that a program reckons with.
+_NUMBER = re.compile(r"-?[0-9]{1,18}")
+_DECIMAL = re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,18})?")
+
+
+def _int(text: str) -> int:
+    if not _NUMBER.fullmatch(text):
+        raise ValueError(f"{text!r} is no whole number")
+    return int(text)
+
+
+def _float(text: str) -> float:
+    if not _DECIMAL.fullmatch(text):
+        raise ValueError(f"{text!r} is no number")
+    return float(text)
+
+
 _CONVERTERS: dict[Any, Callable[[str], Any]] = {
     str: str,
-    int: int,
-    float: float,
+    int: _int,
+    float: _float,
     bytes: str.encode,
 }
 _MANY = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
@@ -224,5 +243,8 @@ def _truth(text: str) -> bool:
         raise ValueError(f"{text!r} is neither true nor false") from None
 
 
+_TYPES: dict[Any, Any] = {_int: int, _float: float, _truth: bool}
+
+
 def _name_of_type(converter: Callable[[str], Any]) -> str:
-    return "bool" if converter is _truth else name_of(converter)
+    return name_of(_TYPES.get(converter, converter))

@@ -1085,3 +1085,23 @@ def test_a_body_is_loaded_behind_what_may_refuse_the_request(monkeypatch):
         "LoadInputs",
         "A",
     ]
+
+
+@pytest.mark.parametrize(
+    "text", ["+5", "1_000", "%205", "5%20", "٥", "1e3", "nan", "inf"]
+)
+def test_a_number_in_a_url_has_one_spelling(text):
+    def whole(request, x: int):
+        return [x]
+
+    def decimal(request, x: float):
+        return [x]
+
+    routes = [Get("/int/@x", whole), Get("/float/@x", decimal)]
+    client = App().kernel(type("Kernel", (), {}), routes).test_client()
+    text = text.replace("٥", "%D9%A5")
+    assert client.get(f"/int/{text}").status == 404
+    assert client.get(f"/float/{text}").status == 404
+    assert client.get("/int/-5").json() == [-5]
+    assert client.get("/int/" + "9" * 19).status == 404
+    assert client.get("/float/-5.25").json() == [-5.25]
