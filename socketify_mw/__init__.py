@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from .app import SWITCH_INTERVAL, App
+from .app import App
 from .chain import middleware
 from .errors import (
     BadRequest,
@@ -16,6 +16,7 @@ from .errors import (
     StoreError,
 )
 from .layer import Middleware
+from .lifecycle import SWITCH_INTERVAL
 from .loop import Loop
 from .request import Request
 from .response import Response

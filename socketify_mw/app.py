@@ -1,27 +1,19 @@
-"""App: routes, listeners, and running until stopped."""
+"""App: routes, and what handlers find. How it runs stands in `lifecycle`."""
 
-import asyncio
-import inspect
 import logging
-import os
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from contextvars import Context, copy_context
-from time import monotonic
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Self
 
-from ._binding import FORKED
 from .chain import Member, flat
-from .claim import Claim
 from .errors import (
-    ClientGone,
     ConfigError,
     NativeError,
     RouteError,
-    SocketifyError,
 )
 from .extension import Extension
-from .follow import leave_open
-from .loop import Loop, thread_loop
+from .functions import called
+from .lifecycle import Lifecycle
+from .loop import thread_loop
 from .miss import answer_miss
 from .request import Request
 from .response import Response
@@ -35,39 +27,24 @@ from .route import (
     check_max_body,
 )
 from .services import Services
-from .signals import handled_signals, shorter_interval
 from .verbs import AnyHandler, Verbs
 
 if TYPE_CHECKING:
     from .explain import Explanation
     from .limits import Limits
-    from .listen import ListenConfig
     from .listing import RouteInfo, RouteMatch
-    from .options import AppListenOptions, AppOptions
+    from .options import AppOptions
     from .router import Router
     from .testing import TestClient
 
 # What few programs need, or not before they begin to serve, is imported where it is
 # used: each module costs time at every start.
 
-ErrorHandler = Callable[[BaseException, Response | None, Request | None], object]
-Hook = Callable[[], object]
-
 logger = logging.getLogger("socketify_mw")
 access_logger = logging.getLogger("socketify_mw.access")
 
-# How long a turn may wait for the GIL while another thread computes. Python's own 5 ms
-# would be the price of every turn then; at 0.5 ms the other thread loses about 1 %.
-SWITCH_INTERVAL = 0.0005
 
-# Seconds for clients to take their last answers when the app is stopped.
-GRACE = 30.0
-
-# Seconds that tasks may take to end when they were cancelled.
-CANCELLING = 5.0
-
-
-class App(Verbs):
+class App(Lifecycle, Verbs):
     """A web application: routes to handlers, and the server that runs them.
 
     Handlers are called `handler(res, req)`. Apps of one thread share one loop.
@@ -115,30 +92,20 @@ class App(Verbs):
         )
         if tuning != (0, 0, 100_000, 0.01):
             logger.debug("the App's tuning arguments have no effect: none is needed")
+        super().__init__(lifespan=lifespan)
         if limits is None:
             from .limits import Limits
 
             limits = Limits()
         self._loop = thread_loop()
         self._server = self._loop.new_server(limits, half_close)
-        self._lifespan = lifespan
         self._cancels_abandoned = cancel_abandoned
-        self._is_closing = False
-        self._is_listening = False
-        self._is_serving = False
-        self._hook: asyncio.Task[None] | None = None  # a start or shutdown hook's
-        self._grace = GRACE
         self._methods: set[str] = set()  # that any route has
         self._routes: list[Route] = []
         self._tokens: list[int] = []  # of those that the server knows
         self._by_shape: dict[tuple[str, str], Route] = {}
         self._serializer: Any = None
         self._template: Any = None
-        self._error_handler: ErrorHandler | None = None
-        self._start_hooks: list[Hook] = []
-        self._shutdown_hooks: list[Hook] = []
-        self._tasks: set[asyncio.Task[Any]] = set()  # of run_async
-        self._handlers: dict[int, asyncio.Task[Any]] = {}  # by exchange
         self._wrappers: list[Wrapper] = []
         self._used: list[Member] = []  # in front of every route
         self._bindings: dict[Any, Callable[[], Any]] = {}  # by type; see `bind`
@@ -239,7 +206,7 @@ class App(Verbs):
 
     def bind(self, kind: Any, factory: Callable[[], Any]) -> Self:
         """Give `factory()` to controllers for parameters annotated with `kind`."""
-        self._bindings[kind] = _called(factory, "bind")
+        self._bindings[kind] = called(factory, "bind")
         return self
 
     def url(self, name: str, **parameters: object) -> str:
@@ -336,344 +303,6 @@ class App(Verbs):
 
         return extended
 
-    # ---- errors ----
-
-    def on_error(self, handler: ErrorHandler) -> ErrorHandler:
-        """Call `handler(error, res, req)` when a handler raises; a decorator.
-
-        It may answer; else the answer is 500. `req` is None for an error outside of
-        any request.
-        """
-        self._error_handler = _called(handler, "on_error")
-        return handler
-
-    def set_error_handler(self, handler: ErrorHandler | None) -> None:
-        """Set the handler of `on_error`, or take it away."""
-        self._error_handler = handler and _called(handler, "set_error_handler")
-
-    def _fail(
-        self,
-        error: BaseException,
-        response: Response | None,
-        request: Request | None,
-        by: Claim | None = None,
-    ) -> None:
-        """Let the error handler answer, or answer 500.
-
-        by: whose handler or task it was, if it was one.
-        """
-        where: object = self if response is None else response._route
-        has_ended = response is not None and response.has_responded()
-        is_left = has_ended or (response is not None and response.aborted)
-        if is_left and isinstance(error, ClientGone):
-            logger.debug("the client of %s left: %s", where, error)
-            return
-        if has_ended:
-            logger.error("%s raised after it had answered", where, exc_info=error)
-            return
-        claim = response._find_claim() if response is not None else None
-        if response is not None and claim is not None and claim.is_of_error_handler:
-            # Not to that handler again: it might raise for ever.
-            logger.error("%s raised behind an error", where, exc_info=error)
-            if claim is by:
-                response._unclaim()
-                response._fail(_status_of(error))
-            return
-        if response is not None:
-            response._unclaim()  # what it was waiting for does not count any more
-        if self._error_handler is None:
-            if _status_of(error) < 500:
-                logger.info("%s: %s", where, error)
-            else:
-                logger.error("%s raised", where, exc_info=error)
-        else:
-            try:
-                result = copy_context().run(
-                    self._error_handler, error, response, request
-                )
-            except Exception as second:
-                logger.error("%s: its error handler raised", where, exc_info=second)
-            else:
-                if inspect.iscoroutine(result):
-                    self._await_error_handler(result, response, request)
-        if response is None:
-            return
-        claim = response._find_claim()
-        if claim is not None:
-            claim.is_of_error_handler = True
-        if response._is_left():
-            response._fail(_status_of(error))
-        elif request is not None and claim is not None:
-            leave_open(response, request)
-
-    def _await_error_handler(
-        self,
-        coroutine: Coroutine[Any, Any, Any],
-        response: Response | None,
-        request: Request | None,
-    ) -> None:
-        """Let an error handler that waits answer; whatever it does not is 500."""
-
-        def finished(done: "asyncio.Task[Any]") -> None:
-            self._tasks.discard(done)
-            error = None if done.cancelled() else done.exception()
-            if error is not None:
-                logger.error("an error handler raised", exc_info=error)
-            if response is not None and not response.has_responded():
-                response._fail()
-
-        if request is not None:
-            request.preserve()  # there may be no claim that would keep it
-        if response is not None and not response.has_responded():
-            response._claim(is_kept=True)
-        task = self._loop.create_task(coroutine)
-        self._tasks.add(task)
-        task.add_done_callback(finished)
-
-    def run_async(
-        self,
-        coroutine: Coroutine[Any, Any, Any],
-        response: Response | None = None,
-        *,
-        context: Context | None = None,
-    ) -> "asyncio.Task[Any]":
-        """Start a coroutine. What it raises goes to the error handler.
-
-        response: keep it open; the coroutine may answer.
-        context: to run in; None for a copy of the current one.
-        """
-        claim = None
-        if response is not None and not response._is_committed():
-            claim = response._claim()
-        task = self._loop.create_task(coroutine, context=context)
-        if claim is not None:
-            claim.running += 1
-        self._tasks.add(task)  # or it might be collected before its end
-        task.add_done_callback(lambda done: self._finished(done, response, claim))
-        return task
-
-    def _finished(
-        self,
-        task: "asyncio.Task[Any]",
-        response: Response | None,
-        claim: Claim | None,
-    ) -> None:
-        self._tasks.discard(task)
-        if claim is not None:
-            claim.running -= 1
-            if claim.task is task:
-                claim.task = None
-        error = None if task.cancelled() else task.exception()
-        if error is not None:
-            request = claim.request if claim is not None else None
-            self._fail(error, response, request, claim)
-        elif claim is None or response is None or not claim.has_returned:
-            return
-        elif response._is_left():
-            response._tell_unanswered(claim.request)
-
-    # ---- start and end ----
-
-    def on_start(self, hook: Hook) -> Hook:
-        """Call `hook()` when `run` begins, before any request; a decorator.
-
-        It may be a coroutine function. Several run one after another. Clients that
-        connect meanwhile wait, a hook that asks its own app too, for ever.
-        """
-        self._start_hooks.append(_called(hook, "on_start"))
-        return hook
-
-    def on_shutdown(self, hook: Hook) -> Hook:
-        """Call `hook()` when `run` ends, whatever ended it; a decorator.
-
-        It may be a coroutine function. Several run one after another; what one raises
-        is logged, and the next one runs.
-        """
-        self._shutdown_hooks.append(_called(hook, "on_shutdown"))
-        return hook
-
-    def _run_start_hooks(self) -> None:
-        if not self._lifespan or not self._start_hooks:
-            return
-        self._server.hold(True)  # clients connect, and wait
-        try:
-            for hook in self._start_hooks:
-                try:
-                    self._run_hook(hook)
-                except asyncio.CancelledError:
-                    if not self._is_closing:
-                        raise
-                if self._is_closing:
-                    return
-        finally:
-            self._server.hold(False)
-
-    def _run_shutdown_hooks(self) -> None:
-        hooks = [*self._shutdown_hooks] if self._lifespan else []
-        if self._services.has_stores:
-            hooks.append(self._services.close)
-        for hook in hooks:
-            try:
-                self._run_hook(hook)
-            except (Exception, asyncio.CancelledError):
-                logger.exception("a shutdown hook, %r, raised", hook)
-
-    def _run_hook(self, hook: Hook) -> None:
-        result = hook()
-        if not inspect.isawaitable(result):
-            return
-        self._hook = self._loop.create_task(_wait(result))
-        try:
-            self._loop.run_until_complete(self._hook)
-        finally:
-            self._hook = None
-
-    # ---- serving ----
-
-    def listen(
-        self,
-        port_or_options: "int | Mapping[str, Any] | AppListenOptions | None" = None,
-        handler: "Callable[[ListenConfig], object] | None" = None,
-        *,
-        host: str | None = None,
-        path: str | os.PathLike[str] | bytes | None = None,
-        mode: int | None = None,
-        backlog: int = 0,
-        reuse_port: bool = False,
-    ) -> Self:
-        """Listen at once, and call `handler` with the real port, or with the path.
-
-        port_or_options: a TCP port, None or 0 for a free one; or the arguments
-            themselves, as a dict of port, host, options and domain, or as
-            AppListenOptions.
-        host: None for every address, IPv6 and IPv4.
-        path: of a unix socket, in place of port and host; on Linux at most 107 bytes.
-        mode: permissions of the unix socket, such as 0o660, which hold before anybody
-            can connect; None leaves them to the umask.
-        backlog: connections that may wait to be accepted; 0 for the default.
-        reuse_port: let several processes share the port (SO_REUSEPORT).
-
-        A unix socket that a dead process left is replaced. Closing the app removes the
-        file, unless another has taken its place. An app may listen more than once.
-
-        Raises OSError when the address cannot be had, such as FileExistsError for a
-        path of something that is no socket.
-        """
-        from .listen import listen_at_path, listen_at_port
-        from .options import AppListenOptions, options_of
-
-        self._check_open()
-        if isinstance(port_or_options, Mapping):
-            port_or_options = options_of(port_or_options)
-        if isinstance(port_or_options, AppListenOptions):
-            if host is not None or path is not None:
-                raise ValueError("give host and path in the options, or as arguments")
-            options = port_or_options
-            path, host = options.domain, options.host
-            port = None if path is not None else options.port
-        else:
-            port = port_or_options
-        if port is not None and (type(port) is not int or not 0 <= port <= 65535):
-            raise ValueError(f"a port is a number from 0 to 65535, not {port!r}")
-        if handler is not None and not callable(handler):
-            raise TypeError(f"the handler of listen, {handler!r}, is not callable")
-        if path is None:
-            if mode is not None:
-                raise ValueError("mode is for a unix socket: give its path too")
-            config = listen_at_port(self._server, host, port or 0, backlog, reuse_port)
-        else:
-            if port is not None or host is not None or reuse_port:
-                raise ValueError(
-                    "a unix socket has no port or host, and cannot be shared: give "
-                    "path without port, host and reuse_port"
-                )
-            config = listen_at_path(self._server, path, mode, backlog)
-        self._is_listening = True
-        if handler is not None:
-            handler(config)
-        return self
-
-    def run(
-        self,
-        *,
-        switch_interval: float | None = SWITCH_INTERVAL,
-        grace: float = GRACE,
-    ) -> None:
-        """Serve until SIGINT, SIGTERM or `close()`, which close the app for good.
-
-        What is in flight is answered then; a second signal ends at once. If a handler
-        keeps the loop from acting on the first one, it raises KeyboardInterrupt there.
-
-        switch_interval: seconds after which a computing thread must give up the GIL
-            (`sys.setswitchinterval`, so it holds for the whole process); it is set
-            while the app runs and restored after it. None, or a smaller interval in
-            force, leaves it alone.
-
-        An exception that is no `Exception` (KeyboardInterrupt, SystemExit) ends it too;
-        then it may be called again, and goes on where it was.
-        """
-        self._check_open()
-        self._grace = grace
-        loop = self._loop
-        if loop.is_running() or asyncio._get_running_loop() is not None:
-            raise RuntimeError(
-                "an event loop is running in this thread already: call run() from "
-                "plain code, not from a handler or a coroutine"
-            )
-        if not self._is_listening:
-            logger.warning("the app runs without listening: call listen() before run()")
-        with handled_signals(loop, self.close), shorter_interval(switch_interval):
-            try:
-                self._run_start_hooks()
-                self._serve()
-                if self._is_closing:
-                    loop.run_until_complete(self._finish())
-            finally:
-                if not loop.is_closed():
-                    loop.turns.finish()
-                    self._run_shutdown_hooks()
-                    if self._is_closing:
-                        self._release()
-
-    def _serve(self) -> None:
-        if self._is_closing:  # by a start hook, or while it ran
-            return
-        self._is_serving = True
-        try:
-            self._loop.run_forever()
-        finally:
-            self._is_serving = False
-
-    @property
-    def loop(self) -> Loop:
-        """The event loop that the apps of this thread share."""
-        return self._loop
-
-    def dispose(self) -> None:
-        """Close the app, without waiting for clients."""
-        self.close()
-        self._grace = 0.0
-
-    def close(self) -> Self:
-        """Stop listening, answer what is in flight, and end `run`; from any thread.
-
-        A second call does not wait any longer, for slow clients or for hooks.
-        """
-        if self._loop.is_running() and asyncio._get_running_loop() is not self._loop:
-            self._loop.call_soon_threadsafe(self.close)
-        elif self._is_closing:
-            self._grace = 0.0
-            if self._hook is not None:
-                self._hook.cancel()
-        else:
-            self._is_closing = True
-            self._server.stop()
-            if self._is_serving:
-                self._loop.stop()
-            elif not self._loop.is_running():
-                self._release()
-        return self
-
     def test_client(self, *, explain: bool = False) -> "TestClient":
         """Return a client that sends requests in this process, without a port.
 
@@ -698,46 +327,4 @@ class App(Verbs):
         """
         from .access_log import logged_by
 
-        self._wrap(logged_by(_called(log, "access_log")))
-
-    def _release(self) -> None:
-        """Let the loop, which lives on, forget an app that nobody is connected to."""
-        if not self._loop.is_closed() and not self._server.connections():
-            self._loop.forget(self._tokens)
-
-    def _check_open(self) -> None:
-        if self._is_closing:
-            raise RuntimeError("this app was closed: make a new App")
-        if self._loop.turns.is_abandoned:
-            raise RuntimeError(FORKED)
-
-    async def _finish(self) -> None:
-        """Wait until every connection was told the end, or the grace is over; cancel
-        what still runs then.
-        """
-        started = monotonic()
-        while self._server.connections() and monotonic() - started < self._grace:
-            await asyncio.sleep(0.01)
-        tasks = [*self._tasks, *self._handlers.values()]
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks, timeout=CANCELLING)
-
-
-def _status_of(error: BaseException) -> int:
-    """Return the status that an error is answered with."""
-    return error.status if isinstance(error, SocketifyError) else 500
-
-
-_C = TypeVar("_C", bound=Callable[..., object])
-
-
-def _called(function: _C, name: str) -> _C:
-    if not callable(function):
-        raise TypeError(f"{name} was given {function!r}, which is not callable")
-    return function
-
-
-async def _wait(awaitable: Any) -> None:
-    await awaitable
+        self._wrap(logged_by(called(log, "access_log")))

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import partial
 from inspect import Parameter
 from types import GeneratorType
-from typing import Any
+from typing import Any, TypeVar
 
 # Types of values that cannot be awaited: most programs return few.
 PLAIN: set[type] = {type(None), bool, int, str, bytes, dict, list, tuple}
@@ -90,3 +90,13 @@ def _inner(function: Any) -> Any:
     while isinstance(inner := inspect.unwrap(function), partial):
         function = inner.func
     return inner
+
+
+_C = TypeVar("_C", bound=Callable[..., object])
+
+
+def called(function: _C, name: str) -> _C:
+    """Return a function that something is given; TypeError for what is none."""
+    if not callable(function):
+        raise TypeError(f"{name} was given {function!r}, which is not callable")
+    return function
