@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 from . import onion
 from .eager import has_changed
 from .errors import RouteError
+from .exchange import _DONE
 from .functions import PLAIN, has_yield, is_awaitable, name_of, place_of, takes
 from .layer import Layer, layer_of
-from .response import _DONE
 
 if TYPE_CHECKING:
     from .request import Request

@@ -11,8 +11,9 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from .eager import has_changed
+from .exchange import _DONE, _GONE
 from .request import Request
-from .response import _DONE, _GONE, Response
+from .response import Response
 
 if TYPE_CHECKING:
     from .turns import TurnSelector

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 from .answer import answer_with, is_answer
 from .draft import Draft
 from .eager import has_changed
+from .exchange import _DONE, _FAILED, _GONE, _LATER, _OPEN
 from .follow import leave_open
 from .functions import PLAIN, is_awaitable, name_of, place_of
 from .layer import Layer
-from .response import _DONE, _FAILED, _GONE, _LATER, _OPEN, Response
+from .response import Response
 
 if TYPE_CHECKING:
     from .request import Request

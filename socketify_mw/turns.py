@@ -33,9 +33,10 @@ from ._binding import (
 from .claim import Claim
 from .eager import Starter, has_changed
 from .errors import NativeError
+from .exchange import _DONE
 from .follow import follow
 from .request import Request
-from .response import _DONE, Response
+from .response import Response
 
 if TYPE_CHECKING:
     from .loop import Loop

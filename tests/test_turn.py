@@ -9,7 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from socketify_mw import App, RequestExpired, _binding, response, turns
+from socketify_mw import (
+    App,
+    RequestExpired,
+    _binding,
+    bodies,
+    exchange,
+    response,
+    streaming,
+    turns,
+)
 from socketify_mw.loop import Loop, thread_loop
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -218,8 +227,7 @@ def test_a_storm_of_raising_signals_loses_no_request_and_mixes_no_answers():
     """Signals at any instruction: what was handed out is answered once, in order."""
     from conftest import Client
 
-    turns_file, response_file = turns.__file__, response.__file__
-
+    ours = [it.__file__ for it in (turns, response, exchange, bodies, streaming)]
     count, rounds = 50, 600
     app = App()
     app.get("/:n", lambda res, req: res.end(req.get_parameter(0) * 3))
@@ -251,7 +259,7 @@ def test_a_storm_of_raising_signals_loses_no_request_and_mixes_no_answers():
 
     def interrupt(number, frame):
         # In our own code alone: asyncio's makes no such promise.
-        if frame.f_code.co_filename in (turns_file, response_file):
+        if frame.f_code.co_filename in ours:
             raise Interrupt
 
     before = signal.signal(signal.SIGALRM, interrupt)
