@@ -9,7 +9,7 @@ NATIVE := $(wildcard native/src/*.c native/src/*.h native/include/*.h)
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .PHONY: build demo test lint types test-c test-py test-other-pythons cross fuzz \
-	fuzz-python bench bench-router dist format clean
+	fuzz-python bench bench-router docs dist format clean
 
 build: $(EXTENSION)
 
@@ -30,7 +30,7 @@ $(EXTENSION): .venv/build $(NATIVE) setup.py build_native.py pyproject.toml
 demo: build
 	$(BIN)/python examples/hello.py $(PORT)
 
-test: lint types test-c test-py test-other-pythons
+test: lint types docs test-c test-py test-other-pythons
 	@echo "All tests have passed."
 
 lint: .venv/ready
@@ -111,6 +111,16 @@ bench-router:
 	$(CC) -std=gnu11 -O2 -D_GNU_SOURCE -Inative/include -iquote native/src \
 		benchmarks/router.c native/src/router.c -o build/bench-router
 	build/bench-router
+
+.venv-docs/ready: requirements-docs.txt
+	"$(PYTHON)" -m venv .venv-docs
+	.venv-docs/bin/python -m pip --disable-pip-version-check install -q -r $<
+	@touch $@
+
+# The site in build/docs. A warning is an error, and so is a name that leads nowhere.
+docs: .venv-docs/ready build
+	.venv-docs/bin/sphinx-build -W --keep-going -n -q -E docs build/docs
+	@echo "build/docs/index.html"
 
 .venv-dist/ready: requirements-dist.txt
 	"$(PYTHON)" -m venv .venv-dist

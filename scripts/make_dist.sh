@@ -50,6 +50,10 @@ done
 
 echo "==== the workflows"
 check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+check-jsonschema --builtin-schema vendor.github-issue-forms \
+    .github/ISSUE_TEMPLATE/bug.yml .github/ISSUE_TEMPLATE/feature.yml
+check-jsonschema --builtin-schema vendor.github-issue-config \
+    .github/ISSUE_TEMPLATE/config.yml
 zizmor --offline --no-progress .github/workflows
 
 echo "==== the wheel in an empty environment of each Python"

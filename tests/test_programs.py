@@ -23,12 +23,13 @@ URL = re.compile(r"http://localhost:\d+")
 class Program:
     """A Python program that prints its URL, as ours do."""
 
-    def __init__(self, *arguments):
+    def __init__(self, *arguments, **options):
         self.process = subprocess.Popen(
             [sys.executable, "-X", "dev", *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            **options,
         )
         self.printed = ""
         for line in self.process.stdout:
@@ -61,8 +62,8 @@ def run_in(folder, *arguments):
 def run():
     programs = []
 
-    def start(*arguments):
-        programs.append(Program(*arguments))
+    def start(*arguments, **options):
+        programs.append(Program(*arguments, **options))
         return programs[-1]
 
     yield start
@@ -95,7 +96,8 @@ def test_the_printed_curl_lines_work(run):
 
 
 def test_the_readmes_program_runs(run, tmp_path):
-    code = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)[1]
+    page = (ROOT / "README.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.S)
     assert len(code.strip().splitlines()) <= 8
     path = tmp_path / "app.py"
     path.write_text(code.replace("3000", "0"))
