@@ -18,7 +18,7 @@ from .layer import layer_of
 
 # Of numbers, not all that Python takes: "１", " 1 ", "1_000", "+1" and "nan" would be
 # several spellings of one thing, or none that a program reckons with.
-_NUMBER = re.compile(r"-?[0-9]{1,18}")
+_NUMBER = re.compile(r"-?[0-9]{1,19}")
 _DECIMAL = re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,18})?")
 
 
