@@ -100,7 +100,19 @@ _LATER = {
 _MODULES = {name: module for module, names in _LATER.items() for name in names}
 
 
+# Of socketify, so that a program which has them is told more than that.
+_NOT_YET = {
+    **dict.fromkeys(("WebSocket", "OpCode", "SendStatus"), "there are no websockets"),
+    **dict.fromkeys(("CompressOptions", "sendfile"), "let a proxy do it"),
+    **dict.fromkeys(("ASGI", "WSGI", "SSGI"), "it serves programs of its own alone"),
+    "AppExtension": "App.register calls a function with what it may extend",
+}
+
+
 def __getattr__(name: str) -> object:
+    if name in _NOT_YET:
+        text = f"{__name__}.{name} is not there yet: {_NOT_YET[name]}"
+        raise ImportError(text) from None
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module = import_module(f".{_MODULES[name]}", __name__)

@@ -50,6 +50,11 @@ class Aliases:
     def __init__(self, targets: Mapping[str, Any]) -> None:
         self._targets = targets
 
+    @property
+    def names(self) -> list[str]:
+        """All names."""
+        return list(self._targets)
+
     def has(self, name: str) -> bool:
         """Whether there is a name."""
         return name in self._targets

@@ -14,7 +14,10 @@ def answer_with(res: Response, result: Any) -> None:
     """Send what was returned: text, bytes, JSON, or a pair of body and status."""
     if isinstance(result, tuple):
         if len(result) != 2:
-            raise TypeError(f"{result!r} is not a pair of body and status")
+            raise TypeError(
+                f"{result!r} is not a pair of body and status; headers are set by "
+                "response.header(name, value)"
+            )
         result, status = result
         res.write_status(status)
     res.end(result)

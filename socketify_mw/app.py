@@ -11,7 +11,7 @@ from .errors import (
     RouteError,
 )
 from .extension import Extension
-from .functions import called
+from .functions import called, name_of, place_of, takes
 from .lifecycle import Lifecycle
 from .loop import thread_loop
 from .miss import answer_miss
@@ -42,6 +42,20 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("socketify_mw")
 access_logger = logging.getLogger("socketify_mw.access")
+
+
+_WEBSOCKETS = "there are no websockets"
+_SERVE_FILES = "let a proxy, such as nginx, serve files"
+_NOT_YET = {
+    "ws": _WEBSOCKETS,
+    "publish": _WEBSOCKETS,
+    "num_subscribers": _WEBSOCKETS,
+    "static": _SERVE_FILES,
+    "add_server_name": "a proxy in front does TLS",
+    "remove_server_name": "a proxy in front does TLS",
+    "missing_server_name": "a proxy in front does TLS",
+    "trigger_error": "raise it",
+}
 
 
 class App(Lifecycle, Verbs):
@@ -97,6 +111,8 @@ class App(Lifecycle, Verbs):
             from .limits import Limits
 
             limits = Limits()
+        elif type(limits).__name__ != "Limits":
+            raise ConfigError(f"limits are Limits(...), not {limits!r}")
         self._loop = thread_loop()
         self._server = self._loop.new_server(limits, half_close)
         self._cancels_abandoned = cancel_abandoned
@@ -152,6 +168,12 @@ class App(Lifecycle, Verbs):
         try:
             self._server.route(route.method, route.pattern, token)
         except NativeError as error:
+            other = self._by_shape[route.shape]
+            if other is not route:
+                raise RouteError(
+                    f"{route} ({route.place}): this method and pattern are taken, by "
+                    f"{other} ({other.place})"
+                ) from None
             raise RouteError(f"{route}: {error}. {PATTERN_RULES}") from None
         if max_body != "default":
             self._server.max_body(token, max_body)
@@ -280,12 +302,24 @@ class App(Lifecycle, Verbs):
         html: str | bytes = self._template.render(*arguments, **names)
         return html
 
+    def __getattr__(self, name: str) -> Any:
+        if name in _NOT_YET:
+            raise AttributeError(f"App.{name} is not there yet: {_NOT_YET[name]}")
+        raise AttributeError(
+            f"{type(self).__name__!r} object has no attribute {name!r}"
+        )
+
     def register(self, extension: Callable[..., object]) -> None:
         """Let `extension(request, response, ws)` add methods and properties.
 
         Each of the three has `.method` (a decorator) and `.property(name, default)`.
         What is added to `ws` is for websockets, which there are none of yet.
         """
+        if not takes(extension, 3):
+            raise ConfigError(
+                f"{name_of(extension)} ({place_of(extension)}) cannot be called with "
+                "(request, response, ws), as an extension is"
+            )
         request, response = (Extension(it.members) for it in self._extensions)
         extension(request, response, Extension())
         self._request_class = request.apply(Request)

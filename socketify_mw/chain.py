@@ -69,7 +69,9 @@ def flat(functions: Sequence[Callable[..., Any]], where: object) -> tuple[Member
             members.append(layer_of(function, where))
         else:
             if not callable(function):
-                raise RouteError(f"{where}: {function!r} is not callable")
+                raise RouteError(
+                    f"{where}: {function!r} is not callable{_cure(function)}"
+                )
             if has_yield(function):
                 raise RouteError(
                     f"{where}: {name_of(function)} ({place_of(function)}) has a "
@@ -83,6 +85,15 @@ def flat(functions: Sequence[Callable[..., Any]], where: object) -> tuple[Member
                 )
             members.append(function)
     return tuple(members)
+
+
+def _cure(given: object) -> str:
+    """Return what to say to what was given in place of a function or a class."""
+    if isinstance(given, str):
+        return "; names of middleware are for the routes of a kernel"
+    if hasattr(given, "before") and hasattr(given, "after"):
+        return f"; give the class, {type(given).__qualname__}, and not an object of it"
+    return ""
 
 
 def bare_member(function: Bare) -> Member:

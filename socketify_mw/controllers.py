@@ -118,9 +118,12 @@ class Controllers:
                 readers[name] = reader
             elif parameter.default is parameter.empty:
                 known = nearest(name, ["request", "response", *url_parameters])
+                if name == "self":
+                    known = '; a method is named as "Controller@method"'
                 raise RouteError(
                     f"{where}: {name_of(function)} ({place_of(function)}) wants "
-                    f"{name!r}, which neither the URL nor App.bind has{known}"
+                    f"{name!r}, which neither the URL nor App.bind has{known}. Inputs "
+                    "of the query and the body are had by request.input"
                 )
         return readers
 
@@ -178,6 +181,7 @@ def _member(
         return _answer(result, res)
 
     member.__wrapped__ = function  # type: ignore[attr-defined]
+    member.is_controller = True  # type: ignore[attr-defined]
     return member
 
 

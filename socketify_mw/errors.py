@@ -22,7 +22,7 @@ class ConfigError(SocketifyError, ValueError):
     """An option cannot be used; the message names it and the cure."""
 
 
-class RouteError(SocketifyError, ValueError):
+class RouteError(ConfigError):
     """A route cannot be registered; the message names the pattern and the cure."""
 
 

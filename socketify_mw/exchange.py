@@ -210,7 +210,10 @@ class Exchange:
             return bytes(message)
         if iscoroutine(message):
             message.close()
-            raise TypeError("a coroutine was given as a message: await it first")
+            raise TypeError(
+                "a coroutine was given as a message: await it first, in a handler that "
+                "is a coroutine function (async def)"
+            )
         body = self.app._json.dumps(message)
         if not head.has_type:
             head.lines.append(_JSON)
@@ -304,9 +307,10 @@ class Exchange:
         """Answer 500 for a handler that has returned, and say so in the log."""
         last = getattr(request, "_last", None)
         logger.error(
-            "%s: %s returned without an answer: call res.end() in it",
+            "%s: %s returned without an answer: %s",
             self._route,
             f"{name_of(last)} ({place_of(last)})" if last else "the handler",
+            _cure(last),
         )
         self._fail()
 
@@ -406,6 +410,17 @@ class Exchange:
         if type(head) is Draft and head.waits:
             # What was begun is ended.
             head.finish(self, head)  # type: ignore[arg-type]
+
+
+def _cure(last: Any) -> str:
+    """Return what whoever ran last is to do, who has not answered."""
+    if last is None:
+        return "call res.end() in it"
+    if getattr(last, "is_controller", False):
+        return "return the answer"
+    if getattr(last, "__name__", "") == "before":
+        return "return the request to go on, or an answer"
+    return "call res.end() in it, or return something to go on"
 
 
 def waiting(

@@ -4,6 +4,8 @@ import copy
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from .words import RequestWords, ResponseWords
+
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
@@ -25,10 +27,11 @@ class Extension:
     def apply(self, base: type) -> type:
         """Return a class with the members; objects of `base` may change over to it.
 
-        They may replace what the class has inherited, the second names of its own.
+        They may replace Masonite's words, the second names of its own.
         """
+        own = [it for it in base.__mro__ if it not in (RequestWords, ResponseWords)]
         for name in self.members:
-            if name.startswith("_") or name in vars(base) or hasattr(object, name):
+            if name.startswith("_") or any(name in vars(it) for it in own):
                 raise ValueError(f"{base.__name__} has a {name!r} of its own")
         return type(base.__name__, (base,), {"__slots__": (), **self.members})
 

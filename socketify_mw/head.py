@@ -88,8 +88,25 @@ class Head:
         block = b"".join(lines)
         count = len(lines)
         if block.count(b"\n") != count or block.count(b"\r") != count or b"\0" in block:
-            raise ValueError("a header value or the status has CR, LF or NUL in it")
+            raise ValueError(self._drop_bad(lines))
         return block
+
+    def _drop_bad(self, lines: list[bytes]) -> str:
+        """Take out what breaks out of its line, so that an error can be answered.
+
+        Returns what it was.
+        """
+        bad = next(it for it in lines if not _is_one_line(it))
+        name = bad.partition(b":")[0].decode("latin-1")
+        if self.reason is not None and not _is_one_line(self.reason + b"\r\n"):
+            self.reason = None
+            name = "the status"
+        self.lines = [it for it in self.lines if _is_one_line(it)]
+        return f"CR, LF or NUL in the value of {name}"
+
+
+def _is_one_line(line: bytes) -> bool:
+    return line.count(b"\n") == 1 == line.count(b"\r") and b"\0" not in line
 
 
 _names: dict[str | bytes, bytes] = {}  # that were checked; programs have few
@@ -142,6 +159,10 @@ _TEXT = {"domain": "Domain", "path": "Path"}
 _FLAGS = {"secure": "Secure", "httponly": "HttpOnly", "partitioned": "Partitioned"}
 
 
+# RFC 2109's, which no client knows any more.
+_OLD = ("comment", "version")
+
+
 def cookie_line(name: str, value: object, options: Mapping[str, Any] | None) -> bytes:
     """Return the value of a Set-Cookie field (RFC 6265 4.1).
 
@@ -153,7 +174,7 @@ def cookie_line(name: str, value: object, options: Mapping[str, Any] | None) -> 
         raise ValueError(f"{name!r} is not the name of a cookie")
     parts = [f"{name}={quote(str(value), safe=_COOKIE_SAFE)}"]
     for key, option in (options or {}).items():
-        if option is not None and option is not False:
+        if option is not None and option is not False and key.lower() not in _OLD:
             parts.append(_cookie_attribute(key, option))
     return "; ".join(parts).encode("ascii")
 

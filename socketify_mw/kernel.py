@@ -6,6 +6,7 @@ chains as any other route has.
 
 import importlib
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from .alias import Aliases, nearest, parse
@@ -33,7 +34,7 @@ def install(app: "App", kernel: Any, routes: Any, controllers: Any, group: str) 
     """Give an app the middleware of a kernel, and routes; see `App.kernel`."""
     kernel = _load(kernel)
     aliases = Aliases(_targets_of(kernel))
-    problems: list[str] = []
+    problems: list[str] = _misspelt(kernel, aliases, group)
     http: list[Any] = []
     for spec in getattr(kernel, "http_middleware", ()):
         try:
@@ -96,6 +97,30 @@ def install(app: "App", kernel: Any, routes: Any, controllers: Any, group: str) 
     app._patterns.update({it.own_name: it.url for it in found if it.own_name})
 
 
+_ATTRIBUTES = ("http_middleware", "route_middleware", "after_order", "key", "store")
+
+
+def _misspelt(kernel: Any, aliases: Aliases, group: str) -> list[str]:
+    """Return what looks like a slip of the pen: without a word, nothing would run."""
+    if isinstance(kernel, (dict, list, tuple)):
+        return [f"a kernel is a class with {' and '.join(_ATTRIBUTES[:2])}"]
+    found = []
+    for name in dir(kernel):
+        if not name.startswith("_") and name not in _ATTRIBUTES:
+            near = get_close_matches(name, _ATTRIBUTES, 1, 0.8)
+            if near:
+                found.append(f"{_name(kernel)}.{name}: did you mean {near[0]!r}?")
+    if group and not aliases.has(group):
+        near = get_close_matches(group, aliases.names, 1, 0.6)
+        if near:
+            found.append(
+                f"{_name(kernel)}.route_middleware has no {group!r}, which is to run "
+                f"for each of these routes; did you mean {near[0]!r}? (For none: "
+                'group="")'
+            )
+    return found
+
+
 def _check(
     app: "App",
     members: list[Any],
@@ -112,7 +137,10 @@ def _check(
             except RouteError as error:
                 problem = str(error)
             except ConfigError as error:
-                problem = f"{_name(it.cls)}: {error}"
+                name = _name(it.cls)
+                problem = str(error)
+                if not problem.startswith(name):
+                    problem = f"{name}: {problem}"
             if problem and problem not in problems:  # of many routes
                 problems.append(problem)
 

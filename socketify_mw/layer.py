@@ -80,12 +80,30 @@ def layer_of(cls: type[Any], where: object, count: int = 0) -> Layer:
                 f"{where}: {name_of(function)} ({place_of(function)}) cannot be called "
                 f"with (request, response){values}"
             )
+    _check_spelling(cls, where)
     if not takes(cls, 0):
         raise RouteError(
             f"{where}: {cls.__qualname__}() needs arguments, but each request makes "
             "one without any"
         )
     return Layer(cls)
+
+
+def _check_spelling(cls: type[Any], where: object) -> None:
+    """Refuse a class that has inherited both methods, and has one with a like name."""
+    if cls is Middleware or cls.before is not Middleware.before:
+        return
+    if cls.after is not Middleware.after:
+        return
+    from difflib import get_close_matches
+
+    for name in vars(cls):
+        near = get_close_matches(name, ("before", "after"), 1, 0.7)
+        if near and callable(getattr(cls, name)):
+            raise RouteError(
+                f"{where}: {cls.__qualname__} has neither `before` nor `after`, but "
+                f"{name!r}; did you mean {near[0]!r}?"
+            )
 
 
 def _is_plain(method: object) -> bool:

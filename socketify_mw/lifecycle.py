@@ -156,7 +156,10 @@ class Lifecycle(Tasks):
         if port is not None and (type(port) is not int or not 0 <= port <= 65535):
             raise ValueError(f"a port is a number from 0 to 65535, not {port!r}")
         if handler is not None and not callable(handler):
-            raise TypeError(f"the handler of listen, {handler!r}, is not callable")
+            raise TypeError(
+                f"the handler of listen, {handler!r}, is not callable (an address is "
+                "given as host=...)"
+            )
         if path is None:
             if mode is not None:
                 raise ValueError("mode is for a unix socket: give its path too")

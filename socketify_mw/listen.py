@@ -2,17 +2,25 @@
 
 import os
 from dataclasses import dataclass
+from errno import EADDRNOTAVAIL
 
 from ._binding import NativeServer
 
 
 @dataclass(frozen=True)
 class ListenConfig:
-    """What `listen` tells its handler: where the app can be reached."""
+    """What `listen` tells its handler: where the app can be reached.
+
+    domain: the path, as socketify calls it.
+    """
 
     port: int  # 0 for a unix socket
     host: str | None
     path: str | None = None
+
+    @property
+    def domain(self) -> str | None:
+        return self.path
 
 
 def listen_at_port(
@@ -22,7 +30,10 @@ def listen_at_port(
         real = server.listen(host, port, backlog, reuse_port, None, 0)
     except OSError as error:
         where = f"port {port} of {host or 'every address'}"
-        raise OSError(error.errno, f"{error.strerror} ({where})") from None
+        text = f"{error.strerror} ({where})"
+        if host and error.errno == EADDRNOTAVAIL:
+            text += ": this machine does not have that address, or nobody knows it"
+        raise OSError(error.errno, text) from None
     return ListenConfig(real, host)
 
 

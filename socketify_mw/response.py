@@ -133,6 +133,10 @@ class Response(Streaming, Bodies, ResponseWords):
         """
         return self._head is _GONE
 
+    @aborted.setter
+    def aborted(self, value: bool) -> None:
+        """Do nothing: programs for socketify set in `on_aborted` what is so already."""
+
     def on_aborted(self, handler: AbortedHandler) -> Self:
         """Call `handler(res)` when the client has gone, or took too long.
 

@@ -1,9 +1,10 @@
 """Route: what a request's token stands for, checked when it is registered."""
 
+import logging
 import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from .chain import Chain, Member, bare_member, flat, handler_of
 from .errors import RouteError
@@ -20,6 +21,8 @@ Wrapper = Callable[[Handler], Handler]
 
 # Whether a route is for a request whose path matches; else the next one gets it.
 Guard = Callable[["Request"], bool]
+
+logger = logging.getLogger("socketify_mw")
 
 # Of a route: bytes, None for any number, or the app's own limit.
 MaxBody = int | Literal["default"] | None
@@ -101,7 +104,8 @@ class Route:
         members = (*used, *self.members)
         for member in members:
             if isinstance(member, Layer):
-                self.app._services.check(member, self)
+                where = "use()" if member in used else self
+                self.app._services.check(member, where)
         explanation = self.app._explanation
         if explanation is not None:
             members = explanation.traced(members)
@@ -119,6 +123,11 @@ class Route:
         """What no two routes may have in common, unless guards tell them apart."""
         return self.method, re.sub(r":[^/<]*", ":", self.pattern)
 
+    @property
+    def place(self) -> str:
+        """File and line of the handler."""
+        return place_of(self.members[-1])
+
     def __str__(self) -> str:
         last = f" ({name_of(self.members[-1])})" if self.members else ""
         return f"{self.method} {self.pattern}{last}"
@@ -126,6 +135,17 @@ class Route:
     def _check_pattern(self, segments: list[str]) -> None:
         has_stray_star = any("*" in part and part != "*" for part in segments)
         has_twin = len(set(self.parameters)) < len(self.parameters)
+        for part in segments:
+            text = unquote(part)
+            if text[:1] + text[-1:] in ("{}", "<>"):
+                name = text[1:-1].rpartition(":")[2]
+                raise RouteError(f"{self}: {text!r} is no parameter, ':{name}' is one")
+            if text[:1] == "@" and text[1:].isidentifier():
+                logger.warning(
+                    "%s: %r is taken as it stands; a parameter is written ':%s' here, "
+                    "and '@%s' in the routes of a kernel",
+                    *(self, text, text[1:], text[1:]),
+                )
         if "?" in self.pattern or "#" in self.pattern or has_stray_star or has_twin:
             raise RouteError(f"{self}: it can never match. {PATTERN_RULES}")
 

@@ -31,6 +31,9 @@ _METHODS = ("get", "post", "put", "patch", "delete", "options", "head", "any")
 _MARKS = ("@", "?")
 _PARAMETER = re.compile(r"[@?]([A-Za-z_][A-Za-z0-9_]*)(?::([A-Za-z_][A-Za-z0-9_]*))?")
 
+# Parameters as other frameworks have them.
+_FOREIGN = re.compile(r":\w+|\{[^{}]+\}|<[^<>]+>")
+
 # Types that the server tells apart by itself, and how it spells them; those of
 # `Route.compile` have numbers.
 _NATIVE = {
@@ -240,6 +243,11 @@ class Route:
 
     def _spelled(self, segment: str) -> str:
         if segment[:1] not in _MARKS:
+            if _FOREIGN.fullmatch(segment):
+                name = re.sub(r"^.*:|[^A-Za-z0-9_]", "", segment)
+                raise RouteError(
+                    f"{self}: {segment!r} is no parameter, '@{name}' is one"
+                )
             return segment
         found = _PARAMETER.fullmatch(segment)
         if found is None:

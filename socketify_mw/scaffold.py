@@ -44,7 +44,10 @@ def make_middleware(name: str, folder: str = "middlewares") -> list[Path]:
     if not name.isidentifier() or not name[0].isupper():
         raise ValueError(f"{name!r} is not the name of a class, such as RequestLog")
     if not folder.isidentifier():
-        raise ValueError(f"{folder!r} is not the name of a folder to import from")
+        raise ValueError(
+            f"{folder!r} is not the name of a folder beside the program, such as "
+            "middlewares: a single word, without / and ."
+        )
     module = re.sub(
         r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name
     ).lower()

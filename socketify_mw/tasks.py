@@ -87,7 +87,9 @@ class Tasks:
                 logger.error("%s: its error handler raised", where, exc_info=second)
             else:
                 if inspect.iscoroutine(result):
-                    self._await_error_handler(result, response, request)
+                    self._await_error_handler(result, error, response, request)
+                elif response is not None and response._is_left():
+                    _tell_of_silence(where, error)
         if response is None:
             return
         claim = response._find_claim()
@@ -101,6 +103,7 @@ class Tasks:
     def _await_error_handler(
         self,
         coroutine: Coroutine[Any, Any, Any],
+        error: BaseException,
         response: Response | None,
         request: Request | None,
     ) -> None:
@@ -108,11 +111,13 @@ class Tasks:
 
         def finished(done: "asyncio.Task[Any]") -> None:
             self._tasks.discard(done)
-            error = None if done.cancelled() else done.exception()
-            if error is not None:
-                logger.error("an error handler raised", exc_info=error)
+            second = None if done.cancelled() else done.exception()
+            if second is not None:
+                logger.error("an error handler raised", exc_info=second)
             if response is not None and not response.has_responded():
-                response._fail()
+                if second is None and not response.aborted:
+                    _tell_of_silence(response._route, error)
+                response._fail(_status_of(error))
 
         if request is not None:
             request.preserve()  # there may be no claim that would keep it
@@ -163,6 +168,15 @@ class Tasks:
             return
         elif response._is_left():
             response._tell_unanswered(claim.request)
+
+
+def _tell_of_silence(where: object, error: BaseException) -> None:
+    """Log an error that the error handler has left unanswered."""
+    if _status_of(error) < 500:
+        logger.info("%s: %s", where, error)
+    else:
+        text = "%s raised, and its error handler has not answered"
+        logger.error(text, where, exc_info=error)
 
 
 def _status_of(error: BaseException) -> int:

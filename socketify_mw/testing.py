@@ -110,6 +110,10 @@ class TestClient:
                 self._app._explain(explanation)
             try:
                 received = _run(loop, _exchange(loop, ours, data, timeout))
+            except TimeoutError:
+                raise TimeoutError(
+                    f"{method} {url} was not answered within {timeout:g} s"
+                ) from None
             finally:
                 if explanation is not None:
                     self._app._explain(None)

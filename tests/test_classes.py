@@ -208,6 +208,7 @@ class Outcome:
         else:
             self.told += 1
             if on_error == "silent":
+                self.logs.append("its error handler has not answered")
                 self.refuse()
             elif on_error == "raises":
                 self.logs.append("its error handler raised")

@@ -539,7 +539,7 @@ def _(tools):
     return error_in(lambda res, req: res.end({"a": object()}))
 
 
-@says("a header value or the status")
+@says("CR, LF or NUL in the value of")
 def _(tools):
     return error_in(lambda res, req: res.write_header("A", "b\r\nC: d").end())
 
@@ -646,6 +646,13 @@ def _(tools):
 def _(tools):
     chain = middleware(lambda res, req, data: None)
     return logged(tools.caplog, App().get("/", chain), "ERROR")
+
+
+@says("... raised, and its error handler has not answered")
+def _(tools):
+    app = App().get("/", lambda res, req: 1 / 0)
+    app.on_error(lambda error, res, req: None)
+    return logged(tools.caplog, app, "ERROR")
 
 
 @says("... raised")

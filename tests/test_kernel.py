@@ -1004,7 +1004,7 @@ def test_a_host_that_no_route_is_for_is_404_and_names_of_parameters_may_differ()
 
 def test_two_routes_that_nothing_tells_apart_are_refused():
     twice = [Get("/@a", lambda request, a: a), Get("/@b", lambda request, b: b)]
-    with pytest.raises(RouteError, match="same method and pattern"):
+    with pytest.raises(RouteError, match="this method and pattern are taken"):
         App().kernel(type("Kernel", (), {}), twice)
     for routes in (
         [Get("/", lambda request: "1"), Get("/", lambda request: "2").domain("a")],
@@ -1014,7 +1014,7 @@ def test_two_routes_that_nothing_tells_apart_are_refused():
             Get("/", lambda request: "3"),
         ],
     ):
-        with pytest.raises(RouteError, match="same method and pattern"):
+        with pytest.raises(RouteError, match="this method and pattern are taken"):
             App().kernel(type("Kernel", (), {}), routes)
 
 
@@ -1105,3 +1105,115 @@ def test_a_number_in_a_url_has_one_spelling(text):
     assert client.get("/int/-5").json() == [-5]
     assert client.get("/int/" + "9" * 20).status == 404
     assert client.get("/float/-5.25").json() == [-5.25]
+
+
+# ---- slips of the pen that would leave all without protection ----
+
+
+def kernel_with(**members):
+    return type("Kernel", (), members)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "message"),
+    [
+        (kernel_with(route_middlewares={}), "did you mean 'route_middleware'"),
+        (kernel_with(http_middlewear=[]), "did you mean 'http_middleware'"),
+        (kernel_with(route_middleware={"wbe": []}), "has no 'web'.* mean 'wbe'"),
+        ({}, "a kernel is a class"),
+    ],
+)
+def test_a_misspelt_kernel_is_refused(kernel, message):
+    with pytest.raises(RouteError, match=message):
+        App().kernel(kernel, [])
+
+
+def test_a_kernel_without_the_group_runs_none_if_it_is_told_so():
+    kernel = kernel_with(route_middleware={"wbe": [tracing("A")]})
+    app = App().kernel(kernel, [Get("/", lambda request: "x")], group="")
+    ran.clear()
+    assert app.test_client().get("/").text == "x" and ran == []
+
+
+def test_a_class_with_a_misspelt_method_is_refused():
+    class Slip(Middleware):
+        def befor(self, request, response):
+            return request
+
+    with pytest.raises(RouteError, match="'befor'; did you mean 'before'"):
+        App().kernel(kernel_with(http_middleware=[Slip]))
+
+
+@pytest.mark.parametrize("url", ["/:id", "/<id>", "/{id}", "/<int:id>", "/{id:int}"])
+def test_a_parameter_in_another_framework_s_spelling_is_refused(url):
+    with pytest.raises(RouteError, match="is no parameter, '@i"):
+        App().kernel(kernel_with(), [Get(url, lambda request: "x")])
+
+
+@pytest.mark.parametrize("url", ["/{id}", "/<id>", "/<int:id>"])
+def test_a_pattern_in_another_framework_s_spelling_is_refused(url):
+    with pytest.raises(RouteError, match="is no parameter, ':id' is one"):
+        App().get(url, lambda res, req: res.end("x"))
+
+
+def test_a_pattern_with_a_kernel_s_parameter_is_told(caplog):
+    client = App().get("/@id", lambda res, req: res.end("x")).test_client()
+    assert "a parameter is written ':id' here" in caplog.text
+    assert client.get("/@id").text == "x"  # as names of people may be written
+
+
+def test_who_returns_nothing_is_told_what_to_return(caplog):
+    class Forgets(Middleware):
+        def before(self, request, response):
+            pass
+
+    forgets = kernel_with(http_middleware=[Forgets])
+    client = App().kernel(forgets, [Get("/", lambda request: "x")]).test_client()
+    assert client.get("/").status == 500
+    assert "return the request to go on, or an answer" in caplog.text
+    caplog.clear()
+    client = App().kernel(kernel_with(), [Get("/", lambda request: None)]).test_client()
+    assert client.get("/").status == 500
+    assert "returned without an answer: return the answer" in caplog.text
+
+
+def test_an_error_handler_that_says_nothing_does_not_hide_the_error(caplog):
+    app = App().get("/", lambda res, req: {}["missing"])
+    app.on_error(lambda error, res, req: None)
+    assert app.test_client().get("/").status == 500
+    (record,) = caplog.records
+    assert "its error handler has not answered" in record.getMessage()
+    assert record.exc_info[0] is KeyError
+    caplog.clear()
+
+    async def waits(error, res, req):
+        pass
+
+    app.on_error(waits)
+    assert app.test_client().get("/").status == 500
+    (record,) = caplog.records
+    assert record.exc_info[0] is KeyError
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: App().use("auth"), "names of middleware are for the routes of a"),
+        (lambda: App().use(tracing("A")()), "give the class, A"),
+        (lambda: App(limits={"max_body": 5}), "limits are Limits"),
+        (lambda: App().listen(0, "0.0.0.0"), "host="),
+        (
+            lambda: App().kernel(kernel_with(), [Get("/", InputController.all)]),
+            '"Controller@method"',
+        ),
+    ],
+)
+def test_what_is_given_wrong_is_told_with_what_is_right(make, message):
+    with pytest.raises((RouteError, ValueError, TypeError), match=message):
+        make()
+
+
+def test_a_test_client_s_timeout_names_the_request():
+    app = App().get("/never", lambda res, req: res.grab_aborted_handler())
+    with pytest.raises(TimeoutError, match=r"GET /never was not answered within 0.1 s"):
+        app.test_client().get("/never", timeout=0.1)

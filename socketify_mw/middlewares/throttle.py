@@ -1,6 +1,7 @@
 """ThrottleMiddleware: so many requests of one client in a time, and no more."""
 
 import logging
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import ceil
@@ -94,17 +95,10 @@ class ThrottleMiddleware(Configurable):
             if cls.limit is None:
                 raise ConfigError(f"{cls.__name__} needs a limit, such as {_EXAMPLE}")
             return "", cls.limit
-        if len(values) == 2 and all(it.isdecimal() for it in values):
-            minutes, count = map(int, values)
-            if minutes and count:
-                text = f"{count}/{minutes} minutes"
-                # Known without the library.
-                _parsed[text] = (Limit(count, minutes * 60.0),)
-                return "", text
         if len(values) == 1 and values[0] in cls.limiters:
             return values[0], cls.limiters[values[0]]
         text = ",".join(values)
-        if "/" not in text and " per " not in text:
+        if "/" not in text and " per " not in text and not _PAIR.fullmatch(text):
             hint = nearest(text, cls.limiters) if cls.limiters else ""
             raise ConfigError(
                 f"there is no limiter {text!r}{hint}. A limit is written as {_EXAMPLE}"
@@ -189,7 +183,10 @@ def _tell(response: "Response", hits: list[tuple[Limit, Hit]], name: str) -> Non
 
 
 _WAYS = ("open", "closed")
-_EXAMPLE = '"100/minute", or "throttle:2,100" for 100 in 2 minutes'
+_EXAMPLE = '"100/minute", or "2,100" for 100 in 2 minutes'
+
+# Minutes and requests.
+_PAIR = re.compile(r"([1-9][0-9]{0,8}),([1-9][0-9]{0,8})")
 _parsed: dict[str, tuple[Limit, ...]] = {}
 
 
@@ -199,6 +196,8 @@ def _parse(text: str) -> tuple[Limit, ...]:
         return _parsed[text]
     except KeyError:
         pass
+    if pair := _PAIR.fullmatch(text.replace(" ", "")):
+        return (Limit(int(pair[2]), int(pair[1]) * 60.0),)  # without the library
     parse_many = require("throttle", _library, "ThrottleMiddleware")
     try:
         items = parse_many(text)
