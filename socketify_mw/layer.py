@@ -76,6 +76,8 @@ def layer_of(cls: type[Any], where: object, count: int = 0) -> Layer:
         function = getattr(cls, phase)
         if not takes(function, count + (3 if _is_plain(method) else 2)):
             values = f" and {count} parameters" if count else ""
+            if not count and any(takes(function, 3 + i) for i in range(1, 5)):
+                values = "; its parameters stand behind a name, as in 'name:@id'"
             raise RouteError(
                 f"{where}: {name_of(function)} ({place_of(function)}) cannot be called "
                 f"with (request, response){values}"

@@ -1217,3 +1217,14 @@ def test_a_test_client_s_timeout_names_the_request():
     app = App().get("/never", lambda res, req: res.grab_aborted_handler())
     with pytest.raises(TimeoutError, match=r"GET /never was not answered within 0.1 s"):
         app.test_client().get("/never", timeout=0.1)
+
+
+def test_parameters_that_are_missing_are_told_with_where_they_stand():
+    class Permission(Middleware):
+        def before(self, request, response, user_id):
+            return request
+
+    kernel = kernel_with(route_middleware={"permission": Permission})
+    route = Get("/@id", lambda request: "x").middleware("permission")
+    with pytest.raises(RouteError, match="as in 'name:@id'"):
+        App().kernel(kernel, [route])
