@@ -111,7 +111,7 @@ def _misspelt(kernel: Any, aliases: Aliases, group: str) -> list[str]:
             if near:
                 found.append(f"{_name(kernel)}.{name}: did you mean {near[0]!r}?")
     if group and not aliases.has(group):
-        near = get_close_matches(group, aliases.names, 1, 0.6)
+        near = get_close_matches(group, aliases.names, 1, 0.65)
         if near:
             found.append(
                 f"{_name(kernel)}.route_middleware has no {group!r}, which is to run "

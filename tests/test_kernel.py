@@ -1135,6 +1135,12 @@ def test_a_kernel_without_the_group_runs_none_if_it_is_told_so():
     assert app.test_client().get("/").text == "x" and ran == []
 
 
+def test_names_that_only_begin_alike_are_no_slip():
+    kernel = kernel_with(route_middleware={"webhook": tracing("A"), "w": tracing("B")})
+    app = App().kernel(kernel, [Get("/", lambda request: "x")])
+    assert app.test_client().get("/").text == "x"
+
+
 def test_a_class_with_a_misspelt_method_is_refused():
     class Slip(Middleware):
         def befor(self, request, response):
