@@ -44,21 +44,34 @@ logger = logging.getLogger("socketify_mw")
 access_logger = logging.getLogger("socketify_mw.access")
 
 
-_WEBSOCKETS = "there are no websockets"
-_SERVE_FILES = "let a proxy, such as nginx, serve files"
-_NOT_YET = {
-    "ws": _WEBSOCKETS,
-    "publish": _WEBSOCKETS,
-    "num_subscribers": _WEBSOCKETS,
-    "static": _SERVE_FILES,
-    "add_server_name": "a proxy in front does TLS",
-    "remove_server_name": "a proxy in front does TLS",
-    "missing_server_name": "a proxy in front does TLS",
-    "trigger_error": "raise it",
-}
+class _NotYet:
+    """What socketify's App has, and this one has not: an error that says so.
+
+    Not by `__getattr__`, which would make all that an app has slower.
+    """
+
+    def __init__(self, why: str) -> None:
+        self._why = why
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, instance: object, owner: type) -> Any:
+        raise AttributeError(f"App.{self._name} is not there yet: {self._why}")
 
 
-class App(Lifecycle, Verbs):
+class _NotYets:
+    ws = _NotYet("there are no websockets")
+    publish = _NotYet("there are no websockets")
+    num_subscribers = _NotYet("there are no websockets")
+    static = _NotYet("let a proxy, such as nginx, serve files")
+    add_server_name = _NotYet("a proxy in front does TLS")
+    remove_server_name = _NotYet("a proxy in front does TLS")
+    missing_server_name = _NotYet("a proxy in front does TLS")
+    trigger_error = _NotYet("raise it")
+
+
+class App(Lifecycle, Verbs, _NotYets):
     """A web application: routes to handlers, and the server that runs them.
 
     Handlers are called `handler(res, req)`. Apps of one thread share one loop.
@@ -301,13 +314,6 @@ class App(Lifecycle, Verbs):
             raise RuntimeError("the app has no template engine: see App.template")
         html: str | bytes = self._template.render(*arguments, **names)
         return html
-
-    def __getattr__(self, name: str) -> Any:
-        if name in _NOT_YET:
-            raise AttributeError(f"App.{name} is not there yet: {_NOT_YET[name]}")
-        raise AttributeError(
-            f"{type(self).__name__!r} object has no attribute {name!r}"
-        )
 
     def register(self, extension: Callable[..., object]) -> None:
         """Let `extension(request, response, ws)` add methods and properties.

@@ -544,3 +544,17 @@ def test_a_closed_app_does_not_stay_in_memory():
     for made in (served(), run()):
         gc.collect()
         assert made() is None
+
+
+@pytest.mark.parametrize("name", ["ws", "publish", "static", "add_server_name"])
+def test_what_socketify_s_app_has_and_this_one_has_not_is_told(name):
+    with pytest.raises(AttributeError, match=f"App.{name} is not there yet: "):
+        getattr(App(), name)
+
+
+@pytest.mark.parametrize("name", ["OpCode", "WebSocket", "ASGI", "sendfile"])
+def test_what_socketify_has_and_this_package_has_not_is_told(name):
+    with pytest.raises(ImportError, match=f"{name} is not there yet: "):
+        exec(f"from socketify_mw import {name}")
+    with pytest.raises(ImportError, match="cannot import name 'Nothing'"):
+        exec("from socketify_mw import Nothing")
