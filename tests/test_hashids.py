@@ -572,3 +572,22 @@ def test_without_the_library_pips_command_is_told_at_registration(monkeypatch):
         client_of(Get("/@id", show).middleware("hashid"))
     with pytest.raises(ConfigError, match=cure):
         hashid(1, salt="a salt that was not used before")
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("hashid:idd", "no parameter 'idd'; did you mean 'id'"),
+        ("hashid:@id", "takes names, not values"),
+        ("hashid:id,other", "no parameter 'other'"),
+    ],
+)
+def test_hashed_ids_of_parameters_that_the_url_lacks(spec, message):
+    kernel = type("Kernel", (), {"route_middleware": {"hashid": HashIDMiddleware}})
+    route = Get("/posts/@id/?page", lambda request: "x").middleware(spec)
+    with pytest.raises(RouteError, match=message) as caught:
+        App().kernel(kernel, [route])
+    assert "GET /posts/@id/?page" in str(caught.value)
+    for good in ("hashid", "hashid:id", "hashid:id,page"):
+        route = Get("/posts/@id/?page", lambda request: "x").middleware(good)
+        App().kernel(kernel, [route])

@@ -1047,28 +1047,6 @@ def test_an_unknown_order_is_refused_with_the_nearest_one():
 # ---- what the built-in classes refuse at the start ----
 
 
-@pytest.mark.parametrize(
-    ("spec", "message"),
-    [
-        ("hashid:idd", "no parameter 'idd'; did you mean 'id'"),
-        ("hashid:@id", "takes names, not values"),
-        ("hashid:id,other", "no parameter 'other'"),
-    ],
-)
-def test_hashed_ids_of_parameters_that_the_url_lacks(monkeypatch, spec, message):
-    from socketify_mw.middlewares import HashIDMiddleware
-
-    monkeypatch.setenv("APP_ENV", "testing")
-    kernel = type("Kernel", (), {"route_middleware": {"hashid": HashIDMiddleware}})
-    route = Get("/posts/@id/?page", lambda request: "x").middleware(spec)
-    with pytest.raises(RouteError, match=message) as caught:
-        App().kernel(kernel, [route])
-    assert "GET /posts/@id/?page" in str(caught.value)
-    for good in ("hashid", "hashid:id", "hashid:id,page"):
-        route = Get("/posts/@id/?page", lambda request: "x").middleware(good)
-        App().kernel(kernel, [route])
-
-
 def test_a_body_is_loaded_behind_what_may_refuse_the_request(monkeypatch):
     from socketify_mw.middlewares import SessionMiddleware, VerifyCsrfToken
 
