@@ -120,11 +120,11 @@ class App(Lifecycle, Verbs, _NotYets):
         if tuning != (0, 0, 100_000, 0.01):
             logger.debug("the App's tuning arguments have no effect: none is needed")
         super().__init__(lifespan=lifespan)
-        if limits is None:
-            from .limits import Limits
+        from .limits import Limits
 
+        if limits is None:
             limits = Limits()
-        elif type(limits).__name__ != "Limits":
+        elif not isinstance(limits, Limits):
             raise ConfigError(f"limits are Limits(...), not {limits!r}")
         self._loop = thread_loop()
         self._server = self._loop.new_server(limits, half_close)

@@ -70,7 +70,7 @@ def assert_same(asked, here, there):
 
 
 def test_the_flask_program_and_ours_answer_alike():
-    pytest.importorskip("flask")
+    pytest.importorskip("flask", reason="flask is not installed: it is not compared")
     programs = run_files("flask")
     client = programs["with_flask.py"]["app"].test_client()
 
@@ -95,7 +95,7 @@ def test_the_flask_program_and_ours_answer_alike():
 
 
 def test_the_fastapi_program_and_ours_answer_alike():
-    pytest.importorskip("fastapi")
+    pytest.importorskip("fastapi", reason="fastapi is not installed: not compared")
     testclient = pytest.importorskip("fastapi.testclient")
     programs = run_files("fastapi")
     with testclient.TestClient(programs["with_fastapi.py"]["app"]) as client:

@@ -35,7 +35,7 @@ def reader(tmp_path):
 
 
 def test_the_console_prints_what_the_page_shows(reader):
-    pytest.importorskip("cryptography")
+    pytest.importorskip("cryptography", reason="the extra `sessions` is missing")
     reader.environment.pop("APP_KEY", None)
     reader.read(it for it in BLOCKS if it.name == "shop.py" or it.kind == "console")
 

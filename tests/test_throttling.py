@@ -392,6 +392,15 @@ def test_in_no_window_are_there_more_than_the_limit(steps):
             times.append(clock.now)
 
 
+def test_limits_and_parameters_are_read_once_and_not_for_each_request():
+    client = throttled("throttle:2,1000", store=MemoryStore()).test_client()
+    client.get("/feeds")
+    reads = (throttle._parse, ThrottleMiddleware._limiter)
+    before = [it.cache_info().misses for it in reads]
+    assert statuses(client, 5) == [200] * 5
+    assert [it.cache_info().misses for it in reads] == before
+
+
 # ---- what is wrong at the start ----
 
 
@@ -438,7 +447,7 @@ def test_an_unknown_option_is_told_with_the_nearest_one():
 
 def test_a_missing_library_is_told_with_the_command_that_installs_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "limits", None)
-    monkeypatch.setattr(throttle, "_parsed", {})
+    throttle._parse.cache_clear()
     with pytest.raises(RouteError, match=r"pip install 'socketify-mw\[throttle\]'"):
         throttled("throttle:7/minute")
     assert throttled("throttle:2,7").test_client().get("/feeds").status == 200

@@ -4,6 +4,7 @@ import logging
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from math import ceil
 from time import time
 from typing import TYPE_CHECKING, Any, Literal
@@ -89,6 +90,7 @@ class ThrottleMiddleware(Configurable):
         cls._limiter(values)
 
     @classmethod
+    @lru_cache(maxsize=1000)
     def _limiter(cls, values: tuple[str, ...]) -> tuple[str, Limiter]:
         """Return the name and the limit that parameters stand for."""
         if not values:
@@ -187,15 +189,11 @@ _EXAMPLE = '"100/minute", or "2,100" for 100 in 2 minutes'
 
 # Minutes and requests.
 _PAIR = re.compile(r"([1-9][0-9]{0,8}),([1-9][0-9]{0,8})")
-_parsed: dict[str, tuple[Limit, ...]] = {}
 
 
+@lru_cache(maxsize=1000)  # a function might make a text for each request
 def _parse(text: str) -> tuple[Limit, ...]:
     """Return the limits that text has; read once."""
-    try:
-        return _parsed[text]
-    except KeyError:
-        pass
     if pair := _PAIR.fullmatch(text.replace(" ", "")):
         return (Limit(int(pair[2]), int(pair[1]) * 60.0),)  # without the library
     parse_many = require("throttle", _library, "ThrottleMiddleware")
@@ -206,12 +204,7 @@ def _parse(text: str) -> tuple[Limit, ...]:
     limits = tuple(Limit(it.amount, float(it.get_expiry())) for it in items)
     if not limits or any(it.count < 1 or it.seconds <= 0 for it in limits):
         raise ConfigError(f"{text!r} is no limit: write it as {_EXAMPLE}")
-    if len(_parsed) < _MOST_PARSED:
-        _parsed[text] = limits
     return limits
-
-
-_MOST_PARSED = 1000  # a function might make a text for each request
 
 
 def _library() -> Any:
