@@ -78,20 +78,19 @@ class Session:
     @property
     def is_loaded(self) -> bool:
         """Whether it can be read without waiting."""
-        return self._is_loaded or not self._id or self._store.is_immediate
+        return self._is_loaded or self._store.is_immediate
 
     def _touch(self) -> None:
         if self._is_loaded:
             return
-        if not self._id:
-            self._take(None)
-        elif self._store.is_immediate:
-            run_now(self.load())
-        else:
+        if not self._store.is_immediate:
+            # For clients without a session, too: a mistake is to show at the first
+            # request, and not when somebody comes back.
             raise RuntimeError(
                 "the session was not loaded: `await request.session.load()` before, or "
                 "set `preload = True` on SessionMiddleware"
             )
+        run_now(self.load())
 
     def _take(self, raw: bytes | None) -> None:
         """Have what a store has returned, unless its time is over."""
@@ -190,12 +189,12 @@ class Session:
         return self._secret
 
     def _change(self) -> None:
-        self._touch()
         if self._is_saved:
             raise RuntimeError(
                 "the session was saved already, before the head of the answer: change "
                 "it before that is sent"
             )
+        self._touch()
 
     # ---- saving ----
 

@@ -32,8 +32,8 @@ class SessionMiddleware(Configurable):
     memory of this process."""
 
     preload: bool = False
-    """Load before the handler what comes with a cookie, so that plain functions can
-    touch it, too. A store in memory needs that not."""
+    """Load before the handler, so that plain functions can touch the session, too. A
+    store in memory needs that not."""
 
     idle: float = 2 * 3600
     """Seconds without a request that touches it, after which a session ends."""
