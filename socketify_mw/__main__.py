@@ -39,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _routes(options: argparse.Namespace) -> str:
     with _quiet_stdout():
         app = load(options.app)
+    app._services.check_places()
     if options.path is None:
         routes = app.routes()
         if options.method is not None:

@@ -352,6 +352,7 @@ class App(Lifecycle, Verbs, _NotYets):
         from .testing import TestClient
 
         self._check_open()
+        self._services.check_places()
         return TestClient(self, explain)
 
     def _explain(self, explanation: "Explanation | None") -> None:

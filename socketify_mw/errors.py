@@ -26,6 +26,15 @@ class RouteError(ConfigError):
     """A route cannot be registered; the message names the pattern and the cure."""
 
 
+def raise_all(problems: list[str]) -> None:
+    """Raise one RouteError that tells them all, if there are any."""
+    if len(problems) == 1:
+        raise RouteError(problems[0])
+    if problems:
+        lines = "\n".join(f"- {it}" for it in problems)
+        raise RouteError(f"{len(problems)} things are wrong:\n{lines}")
+
+
 class ClientGone(SocketifyError, ConnectionError):
     """The client has gone, or was refused, while something waited for it."""
 

@@ -13,7 +13,7 @@ from .alias import Aliases, nearest, parse
 from .chain import flat as flat_members
 from .chain import middleware
 from .controllers import Controllers
-from .errors import ConfigError, RouteError
+from .errors import ConfigError, RouteError, raise_all
 from .keys import give_key
 from .layer import Layer
 from .load_inputs import LoadInputs
@@ -77,7 +77,7 @@ def install(app: "App", kernel: Any, routes: Any, controllers: Any, group: str) 
     _check(app, http, f"{_name(kernel)}.http_middleware", None, problems)
     for route, _, members, _ in plans:
         _check(app, members, str(route), route.types(), problems)
-    _raise(problems)
+    raise_all(problems)
     app._next_after = _ORDERS[order]
     app.use(*http)
     for route, pattern, middlewares, handler in plans:
@@ -93,7 +93,7 @@ def install(app: "App", kernel: Any, routes: Any, controllers: Any, group: str) 
                 )
             except RouteError as error:
                 problems.append(f"{route}: {error}")
-    _raise(problems)
+    raise_all(problems)
     app._patterns.update({it.own_name: it.url for it in found if it.own_name})
 
 
@@ -259,11 +259,3 @@ def _routes_of(routes: Any) -> list[Route]:
         module = importlib.import_module(routes)
         routes = getattr(module, "routes", None) or getattr(module, "ROUTES", ())
     return flat(routes)
-
-
-def _raise(problems: list[str]) -> None:
-    if len(problems) == 1:
-        raise RouteError(problems[0])
-    if problems:
-        lines = "\n".join(f"- {it}" for it in problems)
-        raise RouteError(f"{len(problems)} things are wrong:\n{lines}")

@@ -137,12 +137,14 @@ class Lifecycle(Tasks):
         file, unless another has taken its place. An app may listen more than once.
 
         Raises OSError when the address cannot be had, such as FileExistsError for a
-        path of something that is no socket.
+        path of something that is no socket; RouteError for a class in a chain that
+        lacks another one in front of it.
         """
         from .listen import listen_at_path, listen_at_port
         from .options import AppListenOptions, options_of
 
         self._check_open()
+        self._services.check_places()
         if isinstance(port_or_options, Mapping):
             port_or_options = options_of(port_or_options)
         if isinstance(port_or_options, AppListenOptions):

@@ -3,7 +3,8 @@
 A class that has `prepare(cls, app)` is prepared once an app, when its first route is
 registered: what is wrong is known then. If it has `check(cls, *values)`, that is asked
 about the parameters of each route, and `check_url(cls, values, names)` about the names
-of its URL's. Stores are opened when they are needed.
+of its URL's. `check_place(cls, in_front)` is asked when the app begins to listen, for
+only then all that stands in front of it is known. Stores are opened when needed.
 """
 
 import inspect
@@ -11,11 +12,11 @@ import logging
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
-from .errors import ConfigError, RouteError
+from .errors import ConfigError, RouteError, raise_all
+from .layer import Layer
 
 if TYPE_CHECKING:
     from .app import App
-    from .layer import Layer
     from .stores import Store
 
 logger = logging.getLogger("socketify_mw")
@@ -58,6 +59,23 @@ class Services:
                 cls.check_url(layer.values, names)
         except ConfigError as error:
             raise RouteError(f"{where}: {error}") from None
+
+    def check_places(self) -> None:
+        """Let classes refuse what is, or is not, in front of them; RouteError."""
+        used = self._app._used
+        problems: dict[str, None] = {}
+        for route in self._app._routes:
+            members = (*used, *route.members)
+            for i, it in enumerate(members):
+                if not isinstance(it, Layer) or not _has(it.cls, "check_place"):
+                    continue
+                in_front = [getattr(it, "cls", None) for it in members[:i]]
+                try:
+                    it.cls.check_place(in_front)
+                except ConfigError as error:
+                    where = "in front of every route" if i < len(used) else route
+                    problems[f"{where}: {error}"] = None
+        raise_all([*problems])
 
     def store(self, spec: Any) -> "Store":
         """Return a store, or the one that a URL stands for: one for each URL.

@@ -610,7 +610,7 @@ def test_a_client_that_leaves_in_the_middle_of_its_form_is_no_error(serve, caplo
 
 
 def test_without_a_session_the_error_names_the_cure(caplog):
-    app = App().post("/", middleware(VerifyCsrfToken, done))
+    app = App().post("/", middleware(lambda *_: True, VerifyCsrfToken, done))
     client = app.test_client()
     assert client.post("/", headers=OWN).text == "done"
     assert client.post("/").status == 500

@@ -748,6 +748,20 @@ def _(tools):
     return records(tools.caplog, "WARNING")
 
 
+@says("...: VerifyCsrfToken keeps")
+def _(tools):
+    app = App().kernel(kernel_of(VerifyCsrfToken), [Post("/", lambda: "")])
+    return error_of(app.listen, 0)
+
+
+@says("...: EncryptCookies is to stand")
+def _(tools):
+    encrypted = EncryptCookies.using(keys=[new_key()])
+    kernel = kernel_of(SessionMiddleware, encrypted)
+    app = App().kernel(kernel, [Post("/", lambda: "")])
+    return error_of(app.listen, 0)
+
+
 @says("...: refused, for")
 def _(tools):
     kernel = kernel_of(SessionMiddleware, VerifyCsrfToken)

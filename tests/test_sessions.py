@@ -1512,8 +1512,11 @@ def test_cookies_that_are_decrypted_too_late_are_an_error_that_says_so(
     monkeypatch, caplog
 ):
     monkeypatch.setenv("APP_ENV", "testing")
+    sessions = middleware(SessionMiddleware)
     chain = middleware(
-        SessionMiddleware, EncryptCookies, lambda res, req, data: res.end("x")
+        lambda res, req, data: sessions(res, req),  # which nobody sees at the start
+        EncryptCookies,
+        lambda res, req, data: res.end("x"),
     )
     assert App().get("/", chain).test_client().get("/").status == 500
     assert "in front of SessionMiddleware" in caplog.text

@@ -6,11 +6,12 @@ import hmac
 import logging
 import os
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigError
 from .options import Configurable, is_list_of_text
+from .session import SessionMiddleware
 
 if TYPE_CHECKING:
     from ..app import App
@@ -57,6 +58,16 @@ class VerifyCsrfToken(Configurable):
                 )
         whole = frozenset(it for it in cls.exempt if not it.endswith("/*"))
         return whole, tuple(it[:-1] for it in cls.exempt if it.endswith("/*"))
+
+    @classmethod
+    def check_place(cls, in_front: Sequence[type[Any] | None]) -> None:
+        """Refuse to stand where there is no session."""
+        # A plain function (None) may run SessionMiddleware when it wants to.
+        if not any(it is None or issubclass(it, SessionMiddleware) for it in in_front):
+            raise ConfigError(
+                f"{cls.__name__} keeps its tokens in the session: let "
+                "SessionMiddleware stand in front of it"
+            )
 
     def before(self, request: "Request", response: "Response", *values: Any) -> Any:
         """Let the request through, or answer 403."""

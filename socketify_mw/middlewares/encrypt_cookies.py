@@ -11,6 +11,7 @@ from ..request import unquote_cookie
 from ..services import require
 from ..vault import LONGEST, Vault
 from .options import Configurable
+from .session import SessionMiddleware
 
 if TYPE_CHECKING:
     from ..app import App
@@ -21,6 +22,11 @@ _PREFIX = b"Set-Cookie: "
 
 # Browsers drop cookies that are larger, with name and attributes (RFC 6265 6.1).
 _MOST_BYTES = 4096
+
+_IS_LATE = (
+    "EncryptCookies is to stand in front of SessionMiddleware, which has read its "
+    "cookie already"
+)
 
 
 class EncryptCookies(Configurable):
@@ -58,15 +64,18 @@ class EncryptCookies(Configurable):
             keys = [application_key()]
         return Vault(cipher, [derive(key, "cookies") for key in keys])
 
+    @classmethod
+    def check_place(cls, in_front: Sequence[type[Any] | None]) -> None:
+        """Refuse to stand behind a session, which has read its cookie by then."""
+        if any(it is not None and issubclass(it, SessionMiddleware) for it in in_front):
+            raise ConfigError(_IS_LATE)
+
     def before(self, request: "Request", response: "Response", *values: Any) -> Any:
         """Have both done when they are needed."""
         if hasattr(request, "_cookies"):
             return request  # it runs twice: once was enough
         if hasattr(request, "_session"):
-            raise ConfigError(
-                "EncryptCookies is to stand in front of SessionMiddleware, which has "
-                "read its cookie already"
-            )
+            raise ConfigError(_IS_LATE)
         cls = type(self)
         vault: Vault = request.app._services.prepare(cls)
         found: dict[str, str] = {}
