@@ -1514,7 +1514,7 @@ def test_cookies_that_are_decrypted_too_late_are_an_error_that_says_so(
     monkeypatch.setenv("APP_ENV", "testing")
     sessions = middleware(SessionMiddleware)
     chain = middleware(
-        lambda res, req, data: sessions(res, req),  # which nobody sees at the start
+        lambda res, req, data: sessions(res, req, True),  # seen by nobody before
         EncryptCookies,
         lambda res, req, data: res.end("x"),
     )
