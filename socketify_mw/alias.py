@@ -8,17 +8,21 @@ parameter that really begins with `@`. All of it is read when a route is registe
 import importlib
 import inspect
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum
 from types import UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin
+from uuid import UUID
 
 from .errors import RouteError
-from .functions import name_of, place_of, takes
+from .functions import hints_of, name_of, place_of, takes
 from .layer import layer_of
 
 # Of numbers, not all that Python takes: "１", " 1 ", "1_000", "+1" and "nan" would be
 # several spellings of one thing, or none that a program reckons with.
 _NUMBER = re.compile(r"-?[0-9]{1,19}")
+_UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _DECIMAL = re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,18})?")
 
 
@@ -28,17 +32,33 @@ def _int(text: str) -> int:
     return int(text)
 
 
+def _uuid(text: str) -> UUID:
+    # Not all that UUID takes: braces and missing hyphens would be other spellings.
+    if not _UUID.fullmatch(text):
+        raise ValueError(f"{text!r} is no UUID")
+    return UUID(text)
+
+
 def _float(text: str) -> float:
     if not _DECIMAL.fullmatch(text):
         raise ValueError(f"{text!r} is no number")
     return float(text)
 
 
+def _truth(text: str) -> bool:
+    try:
+        return _TRUTH[text.lower()]
+    except KeyError:
+        raise ValueError(f"{text!r} is neither true nor false") from None
+
+
 _CONVERTERS: dict[Any, Callable[[str], Any]] = {
     str: str,
     int: _int,
     float: _float,
+    bool: _truth,
     bytes: str.encode,
+    UUID: _uuid,
 }
 _MANY = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 _TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
@@ -67,48 +87,74 @@ class Aliases:
         spec: such a name, or a class or a function itself.
         url_parameters: names of those that the route's URL has.
         """
-        if not isinstance(spec, str):
-            return [_member(spec, [], url_parameters, where, is_group=False)]
-        return self._expand(spec, url_parameters, where, ())
+        return [
+            _member(it, url_parameters, where) for it in self._found(spec, where, ())
+        ]
 
-    def _expand(
-        self,
-        spec: str,
-        url_parameters: Collection[str],
-        where: str,
-        outer: tuple[str, ...],
-    ) -> list[Any]:
+    def targets_of(self, spec: Any, where: str) -> list[Any]:
+        """Return the classes and functions alone that a name stands for."""
+        return [it.target for it in self._found(spec, where, ())]
+
+    def _found(self, spec: Any, where: str, outer: tuple[str, ...]) -> list["_Found"]:
+        if not isinstance(spec, str):
+            return [_Found(spec, [])]
         name, values = parse(spec)
         if name in outer:
             chain = " -> ".join((*outer, name))
             raise RouteError(f"{where}: the middleware {chain} names itself")
-        if name not in self._targets and (found := _import(name)) is not None:
-            return [_member(found, values, url_parameters, where, is_group=False)]
         if name not in self._targets:
+            if (target := _import(name)) is not None:
+                return [_Found(target, values)]
+            if (target := _import(spec.replace(":", "."))) is not None:
+                return [_Found(target, [])]
+            if "." in name:
+                raise RouteError(f"{where}: {name!r} cannot be imported")
             hint = nearest(name, self._targets)
             raise RouteError(f"{where}: there is no middleware {name!r}{hint}")
         target = self._targets[name]
-        if isinstance(target, str) and "." not in target:
-            target = [target]
-        if not isinstance(target, (list, tuple)):
-            target = _loaded(target, where)
-            return [_member(target, values, url_parameters, where, is_group=False)]
-        members: list[Any] = []
-        for it in target:
-            if isinstance(it, str) and ("." not in it or it in self._targets):
-                members += self._expand(it, url_parameters, where, (*outer, name))
-            else:
-                it = _loaded(it, where)
-                members.append(
-                    _member(it, values, url_parameters, where, is_group=True)
-                )
-        return members
+        is_list = isinstance(target, (list, tuple))
+        found = [
+            each
+            for it in (target if is_list else [target])
+            for each in self._found(it, where, (*outer, name))
+        ]
+        return _with_values(found, values, is_list, name, where) if values else found
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What a name stands for, and the values that it was given."""
+
+    target: Any  # a class or a function
+    values: list[str]
+
+
+def _with_values(
+    found: list[_Found], values: list[str], is_list: bool, name: str, where: str
+) -> list[_Found]:
+    """Hand values to what has none: of a list's members to those that take them."""
+    taking = [
+        it
+        for it in found
+        if not it.values and (not is_list or _takes(it.target, len(values)))
+    ]
+    if not taking:
+        raise RouteError(
+            f"{where}: {name}:{','.join(values)}: nothing that {name!r} stands for "
+            f"takes {len(values)} parameters, or has none of its own"
+        )
+    return [_Found(it.target, values) if it in taking else it for it in found]
 
 
 def parse(spec: str) -> tuple[str, list[str]]:
     """Split `name:a,b` into the name and the parameters, without blanks around them."""
     name, colon, rest = spec.partition(":")
     return name.strip(), [it.strip() for it in rest.split(",")] if colon else []
+
+
+def is_within(module_name: str, name: str | None) -> bool:
+    """Whether a module that is missing is another one, or one that it stands in."""
+    return name is not None and f"{module_name}.".startswith(f"{name}.")
 
 
 def nearest(name: str, known: Collection[str]) -> str:
@@ -129,45 +175,28 @@ def _import(name: str) -> Any:
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
-        if not module_name.startswith(error.name or "?"):
+        if not is_within(module_name, error.name):
             raise
         return None
     return getattr(module, attribute, None)
 
 
-def _loaded(target: Any, where: str) -> Any:
-    if not isinstance(target, str):
-        return target
-    found = _import(target.replace(":", "."))
-    if found is None:
-        raise RouteError(f"{where}: {target!r} cannot be imported")
-    return found
-
-
 # ---- values ----
 
 
-def _member(
-    target: Any,
-    values: list[str],
-    url_parameters: Collection[str],
-    where: str,
-    *,
-    is_group: bool,
-) -> Any:
-    """Return a chain member; of a group's only those get values that take them."""
+def _member(found: _Found, url_parameters: Collection[str], where: str) -> Any:
+    """Return a chain member."""
+    target, values = found.target, found.values
     if not inspect.isclass(target):
-        if values and not is_group:
+        if values:
             raise RouteError(
                 f"{where}: {name_of(target)} is a function: parameters are for classes"
             )
         return target
-    if values and is_group and not _takes(target, len(values)):
-        values = []
     layer = layer_of(target, where, len(values))
     if not values:
         return layer
-    converters = _converters_of(target, len(values))
+    converters = _converters_of(target, len(values), where)
     readers = [
         _reader(value, converter, url_parameters, target, where)
         for value, converter in zip(values, converters, strict=True)
@@ -187,7 +216,9 @@ def _member(
     return layer
 
 
-def _takes(cls: type[Any], count: int) -> bool:
+def _takes(cls: Any, count: int) -> bool:
+    if not inspect.isclass(cls):
+        return False
     phases = (getattr(cls, it, None) for it in ("before", "after"))
     return all(it is not None and takes(it, 3 + count) for it in phases)
 
@@ -209,47 +240,76 @@ def _reader(
     text = value[1:] if value.startswith("@@") else value
     try:
         return (converter(text),)
-    except ValueError:
+    except ValueError as error:
         raise RouteError(
-            f"{where}: {cls.__qualname__} ({place_of(cls.before)}) takes no {text!r}: "
-            f"it is not of the type {_name_of_type(converter)}"
+            f"{where}: {cls.__qualname__} ({place_of(cls.before)}) cannot take its "
+            f"parameter: {error}"
         ) from None
 
 
-def _converters_of(cls: type[Any], count: int) -> list[Callable[[str], Any]]:
+def _converters_of(
+    cls: type[Any], count: int, where: str
+) -> list[Callable[[str], Any]]:
     """Return what turns each value into what `before` is annotated with."""
     function = cls.before
-    try:
-        hints = get_type_hints(function)
-    except (NameError, TypeError):  # of something that is not imported
-        hints = {}
+    hints = hints_of(function)
     parameters = list(inspect.signature(function).parameters.values())
     is_static = isinstance(inspect.getattr_static(cls, "before"), staticmethod)
     named = [it for it in parameters if it.kind not in _MANY][2 if is_static else 3 :]
     many = [it for it in parameters if it.kind is it.VAR_POSITIONAL]
     names = [it.name for it in (named + many * count)[:count]]
-    return [converter_of(hints.get(name)) for name in names]
+    found = []
+    for name in names:
+        try:
+            found.append(converter_of(hints.get(name)))
+        except TypeError as error:
+            raise RouteError(
+                f"{where}: {name_of(function)} ({place_of(function)}), {name}: {error}"
+            ) from None
+    return found
 
 
 def converter_of(annotation: Any) -> Callable[[str], Any]:
-    """Return what turns text into a type; text stays as it is for unknown ones."""
-    if get_origin(annotation) in (Union, UnionType):
-        options = [it for it in get_args(annotation) if it is not type(None)]
-        annotation = options[0] if len(options) == 1 else None
-    if annotation is bool:
-        return _truth
-    return _CONVERTERS.get(annotation, str)
+    """Return what turns text into a type, and raises ValueError for other text.
+
+    Text stays as it is for annotations that are no class, such as `Any`. Raises
+    TypeError for a class that nothing is known of.
+    """
+    annotation = getattr(without_none(annotation), "__supertype__", annotation)
+    annotation = without_none(annotation)
+    if get_origin(annotation) is Literal:
+        return _one_of(get_args(annotation))
+    if not inspect.isclass(annotation) or annotation is object:
+        return str
+    if issubclass(annotation, Enum):
+        return _one_of([it.value for it in annotation], annotation)
+    if annotation not in _CONVERTERS:
+        known = ", ".join(it.__name__ for it in _CONVERTERS)
+        raise TypeError(
+            f"text is not turned into {name_of(annotation)}, but into {known}, an Enum "
+            "or one of a Literal's values"
+        )
+    return _CONVERTERS[annotation]
 
 
-def _truth(text: str) -> bool:
-    try:
-        return _TRUTH[text.lower()]
-    except KeyError:
-        raise ValueError(f"{text!r} is neither true nor false") from None
+def without_none(annotation: Any) -> Any:
+    """Return T for `T | None`, and anything else as it is."""
+    if get_origin(annotation) not in (Union, UnionType):
+        return annotation
+    options = [it for it in get_args(annotation) if it is not type(None)]
+    return options[0] if len(options) == 1 else annotation
 
 
-_TYPES: dict[Any, Any] = {_int: int, _float: float, _truth: bool}
+def _one_of(
+    values: Iterable[Any], make: Callable[[Any], Any] | None = None
+) -> Callable[[str], Any]:
+    """Return what finds the one of some values that is written so."""
+    by_text = {str(it): make(it) if make else it for it in values}
 
+    def find(text: str) -> Any:
+        try:
+            return by_text[text]
+        except KeyError:
+            raise ValueError(f"{text!r} is none of {', '.join(by_text)}") from None
 
-def _name_of_type(converter: Callable[[str], Any]) -> str:
-    return name_of(_TYPES.get(converter, converter))
+    return find

@@ -7,7 +7,7 @@ from .response import Response
 
 def is_answer(result: object) -> bool:
     """Whether something that was returned is an answer that is still to be sent."""
-    return isinstance(result, (str, bytes, dict, list, tuple))
+    return isinstance(result, (str, bytes, dict, list, tuple, bytearray, memoryview))
 
 
 def answer_with(res: Response, result: Any) -> None:

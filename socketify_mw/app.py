@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
-from .chain import Member, flat
+from .chain import Chain, Member, flat
 from .errors import (
     ConfigError,
     NativeError,
@@ -19,7 +19,6 @@ from .request import Request
 from .response import Response
 from .route import (
     PATTERN_RULES,
-    Guard,
     Handler,
     MaxBody,
     Route,
@@ -143,6 +142,7 @@ class App(Lifecycle, Verbs, _NotYets):
         self._patterns: dict[str, str] = {}  # of routes that have a name
         self._extensions = Extension(), Extension()
         self._explanation: Explanation | None = None  # of the test client's request
+        self._has_not_found = False  # a handler of the program's own
         self._miss_route = Route(self, "ANY", "*", answer_miss)
         self._compose(self._miss_route)
         self._routes.append(self._miss_route)
@@ -157,23 +157,25 @@ class App(Lifecycle, Verbs, _NotYets):
         handler: AnyHandler,
         middlewares: Sequence[Member],
         max_body: MaxBody,
-        guard: Guard | None = None,
     ) -> Self:
         if callable(middlewares) or isinstance(middlewares, str):
             raise RouteError(f"{method} {path}: middlewares is a list of functions")
         route = Route(self, method, path, handler, middlewares)
-        route.guard = guard
         if max_body is not None and max_body != "default":
             check_max_body(route, max_body)
+        self._register(route, max_body)
+        return self
+
+    def _register(self, route: Route, max_body: MaxBody) -> None:
         twin = self._by_shape.setdefault(route.shape, route)
-        if twin is not route and all(it.guard for it in (twin, *twin.others)):
+        route.check_twin(twin)
+        if twin is not route:
             twin.others.append(route)
         else:
             self._add(route, max_body)
-        self._methods.add(method)
+        self._methods.add(route.method)
         self._routes.append(route)
         self._compose(route)
-        return self
 
     def _add(self, route: Route, max_body: MaxBody) -> None:
         """Let the server match a route."""
@@ -181,12 +183,7 @@ class App(Lifecycle, Verbs, _NotYets):
         try:
             self._server.route(route.method, route.pattern, token)
         except NativeError as error:
-            other = self._by_shape[route.shape]
-            if other is not route:
-                raise RouteError(
-                    f"{route} ({route.place}): this method and pattern are taken, by "
-                    f"{other} ({other.place})"
-                ) from None
+            del self._by_shape[route.shape]
             raise RouteError(f"{route}: {error}. {PATTERN_RULES}") from None
         if max_body != "default":
             self._server.max_body(token, max_body)
@@ -241,6 +238,8 @@ class App(Lifecycle, Verbs, _NotYets):
 
     def bind(self, kind: Any, factory: Callable[[], Any]) -> Self:
         """Give `factory()` to controllers for parameters annotated with `kind`."""
+        if not isinstance(kind, type):
+            raise ConfigError(f"bind takes a class, not {kind!r}: it is found by type")
         self._bindings[kind] = called(factory, "bind")
         return self
 
@@ -253,8 +252,19 @@ class App(Lifecycle, Verbs, _NotYets):
     def not_found(self, handler: Handler) -> Handler:
         """Call `handler` for requests that no route matches; a decorator."""
         self._miss_route.set_handler(handler)
+        self._has_not_found = True
         self._compose(self._miss_route)
         return handler
+
+    def _answer_not_found(self, res: Response, req: Request) -> Any:
+        """Answer 404 for a URL that its route has turned out not to be for.
+
+        Returns something to await, if the handler of `not_found` is a coroutine.
+        """
+        if self._has_not_found:
+            return Chain(self._miss_route.members)(res, req)
+        res.write_status(404).end("Not Found")
+        return None
 
     def routes(self) -> "list[RouteInfo]":
         """Return each route with all that runs for it, in order of registration.

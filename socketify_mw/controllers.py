@@ -7,14 +7,24 @@ arguments are given by name: request, response, the URL's parameters, and whatev
 
 import importlib
 import inspect
+import pkgutil
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from types import CoroutineType, ModuleType
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Any
 
-from .alias import converter_of, nearest
+from .alias import converter_of, is_within, nearest, without_none
 from .answer import answer_with
 from .errors import RouteError
-from .functions import PLAIN, is_awaitable, name_of, place_of, takes
+from .functions import (
+    PLAIN,
+    has_yield,
+    hints_of,
+    is_awaitable,
+    name_of,
+    place_of,
+    takes,
+)
 from .request import Request
 from .response import Response
 
@@ -50,6 +60,8 @@ class Controllers:
             cls = self._find(name, where)
         elif inspect.isclass(spec):
             cls, method = spec, ""
+        elif isinstance(spec, tuple):
+            cls, method = spec
         elif callable(spec):
             return _member(spec, spec, self._readers(spec, url_parameters, where))
         else:
@@ -60,7 +72,11 @@ class Controllers:
             (vars(it)[method] for it in cls.__mro__ if method in vars(it)), None
         )
         if function is None or not callable(getattr(cls, method)):
-            known = [it for it in vars(cls) if not it.startswith("_")]
+            known = [
+                name
+                for name, it in inspect.getmembers_static(cls, inspect.isroutine)
+                if not name.startswith("_")
+            ]
             hint = nearest(method, known)
             raise RouteError(f"{where}: {name_of(cls)} has no method {method!r}{hint}")
         if not takes(cls, 0):
@@ -86,9 +102,7 @@ class Controllers:
                 known.append(place.__name__)
             else:
                 found = _find_in(place, folders, last)
-                known += [
-                    it for it, value in vars(place).items() if inspect.isclass(value)
-                ]
+                known += _known_in(place, folders)
             if inspect.isclass(found):
                 return found
         hint = nearest(name, known)
@@ -103,17 +117,27 @@ class Controllers:
         skips: bool = False,
     ) -> dict[str, Reader]:
         """Return what reads each argument from a request, by name."""
-        try:
-            hints = get_type_hints(function)
-        except (NameError, TypeError):
-            hints = {}
+        what = f"{where}: {name_of(function)} ({place_of(function)})"
+        if has_yield(function):
+            raise RouteError(
+                f"{what} has a `yield`, but a controller returns its answer"
+            )
+        hints = hints_of(function)
         parameters = list(inspect.signature(function).parameters.values())
         readers: dict[str, Reader] = {}
         for parameter in parameters[1 if skips else 0 :]:
             if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
                 continue
-            name, hint = parameter.name, hints.get(parameter.name)
-            reader = self._reader(name, hint, url_parameters)
+            name, hint = parameter.name, without_none(hints.get(parameter.name))
+            try:
+                reader = self._reader(name, hint, url_parameters)
+            except TypeError as error:
+                raise RouteError(f"{what}, {name}: {error}") from None
+            if reader is not None and parameter.kind is parameter.POSITIONAL_ONLY:
+                raise RouteError(
+                    f"{what}: {name!r} is positional-only, but arguments are given by "
+                    "name"
+                )
             if reader is not None:
                 readers[name] = reader
             elif parameter.default is parameter.empty:
@@ -121,9 +145,9 @@ class Controllers:
                 if name == "self":
                     known = '; a method is named as "Controller@method"'
                 raise RouteError(
-                    f"{where}: {name_of(function)} ({place_of(function)}) wants "
-                    f"{name!r}, which neither the URL nor App.bind has{known}. Inputs "
-                    "of the query and the body are had by request.input"
+                    f"{what} wants {name!r}, which neither the URL nor App.bind has"
+                    f"{known}. Inputs of the query and the body are had by "
+                    "request.input"
                 )
         return readers
 
@@ -156,12 +180,21 @@ def _find_in(module: ModuleType, folders: list[str], name: str) -> Any:
         try:
             found = getattr(importlib.import_module(module_name), name, None)
         except ModuleNotFoundError as error:
-            if error.name is None or not module_name.startswith(error.name):
+            if not is_within(module_name, error.name):
                 raise
             continue
         if inspect.isclass(found):
             return found
     return None
+
+
+def _known_in(module: ModuleType, folders: list[str]) -> list[str]:
+    """Return the names of what may be meant: of classes, and of modules with one."""
+    with suppress(ModuleNotFoundError):
+        module = importlib.import_module(".".join((module.__name__, *folders)))
+    names = [it for it, value in vars(module).items() if inspect.isclass(value)]
+    names += [it.name for it in pkgutil.iter_modules(getattr(module, "__path__", ()))]
+    return [".".join((*folders, name)) for name in names]
 
 
 def _member(
@@ -171,8 +204,7 @@ def _member(
         try:
             arguments = {name: read(res, req) for name, read in readers.items()}
         except _NotFoundError:
-            res.write_status(404).end("Not Found")
-            return None
+            return req.app._answer_not_found(res, req)
         result = call(**arguments)
         if type(result) is CoroutineType or (
             type(result) not in PLAIN and is_awaitable(result)

@@ -2,10 +2,11 @@
 
 import inspect
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from inspect import Parameter
-from types import GeneratorType
-from typing import Any, TypeVar
+from types import GeneratorType, SimpleNamespace
+from typing import Any, TypeVar, get_type_hints
 
 # Types of values that cannot be awaited: most programs return few.
 PLAIN: set[type] = {type(None), bool, int, str, bytes, dict, list, tuple}
@@ -43,6 +44,26 @@ def takes(function: Callable[..., Any], count: int) -> bool:
 def _takes_any_number(signature: inspect.Signature) -> bool:
     kinds = (parameter.kind for parameter in signature.parameters.values())
     return Parameter.VAR_POSITIONAL in kinds
+
+
+def hints_of(function: Any) -> dict[str, Any]:
+    """Return the types that parameters are annotated with, by name.
+
+    One that cannot be found, such as what is imported for type checkers alone, is left
+    out, and does not take the others away.
+    """
+    try:
+        return get_type_hints(function)
+    except (NameError, AttributeError, TypeError):
+        pass
+    inner = _inner(function)
+    inner = getattr(inner, "__func__", inner)
+    found: dict[str, Any] = {}
+    for name, annotation in getattr(inner, "__annotations__", {}).items():
+        one = SimpleNamespace(__annotations__={name: annotation})
+        with suppress(NameError, AttributeError, TypeError):
+            found |= get_type_hints(one, getattr(inner, "__globals__", {}))
+    return found
 
 
 def has_yield(function: object) -> bool:

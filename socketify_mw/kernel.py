@@ -17,6 +17,7 @@ from .errors import ConfigError, RouteError, raise_all
 from .keys import give_key
 from .layer import Layer
 from .load_inputs import LoadInputs
+from .route import Route as AppRoute
 from .routes import Route, build_url, flat
 
 if TYPE_CHECKING:
@@ -36,7 +37,11 @@ def install(app: "App", kernel: Any, routes: Any, controllers: Any, group: str) 
     aliases = Aliases(_targets_of(kernel))
     problems: list[str] = _misspelt(kernel, aliases, group)
     http: list[Any] = []
-    for spec in getattr(kernel, "http_middleware", ()):
+    specs = getattr(kernel, "http_middleware", ())
+    if not isinstance(specs, (list, tuple)):
+        problems.append(f"{_name(kernel)}.http_middleware is a list, not {specs!r}")
+        specs = ()
+    for spec in specs:
         try:
             http += aliases.members_of(spec, (), f"{_name(kernel)}.http_middleware")
         except RouteError as error:
@@ -75,25 +80,26 @@ def install(app: "App", kernel: Any, routes: Any, controllers: Any, group: str) 
             problems.append(f"{_name(kernel)}.key: {error}")
     app._services.given_store = getattr(kernel, "store", None)
     _check(app, http, f"{_name(kernel)}.http_middleware", None, problems)
-    for route, _, members, _ in plans:
+    made: list[AppRoute] = []
+    shapes = dict(app._by_shape)
+    for route, pattern, members, handler in plans:
         _check(app, members, str(route), route.types(), problems)
-    raise_all(problems)
-    app._next_after = _ORDERS[order]
-    app.use(*http)
-    for route, pattern, middlewares, handler in plans:
         for method in route.methods:
             try:
-                app._route(
-                    method.upper(),
-                    pattern,
-                    handler,
-                    middlewares,
-                    "default",
-                    route.guard(),
-                )
+                it = AppRoute(app, method.upper(), pattern, handler, members)
+                it.guard = route.guard()
+                it.check_twin(shapes.setdefault(it.shape, it))
             except RouteError as error:
                 problems.append(f"{route}: {error}")
+            else:
+                made.append(it)
     raise_all(problems)
+    app._next_after = _ORDERS[order]
+    # Several kernels of an app may have the same in front of all routes.
+    used = {_identity(it) for it in app._used}
+    app.use(*(it for it in http if _identity(it) not in used))
+    for it in made:
+        app._register(it, "default")
     app._patterns.update({it.own_name: it.url for it in found if it.own_name})
 
 
@@ -165,14 +171,17 @@ def _plan(
 
     before: identities of what runs in any case.
     """
-    where = str(route)
     names = [it[1:].partition("<")[0] for it in pattern.split("/") if it[:1] == ":"]
     types = route.types()
     parameters = {name: types[name] for name in names if name in types}
+    left_out = [name for name in types if name not in parameters]
+    where = str(route)
+    if left_out:
+        where += f", where {', '.join(map(repr, left_out))} may be left out"
     count = len(problems)
     specs = [*route.prepended, *_group(aliases, group), *route.middlewares]
     members: list[Any] = []
-    seen = {*before, *_excluded(route, aliases, parameters, problems)}
+    seen = {*before, *_excluded(route, aliases, problems)}
     for spec in specs:
         try:
             found = aliases.members_of(spec, parameters, where)
@@ -209,19 +218,15 @@ def _group(aliases: Aliases, group: str) -> list[str]:
     return [group] if group and aliases.has(group) else []
 
 
-def _excluded(
-    route: Route, aliases: Aliases, parameters: Mapping[str, Any], problems: list[str]
-) -> list[Any]:
+def _excluded(route: Route, aliases: Aliases, problems: list[str]) -> list[Any]:
     """Return the members that a route leaves out, whatever their parameters are."""
     found = []
     for spec in route.excluded:
         name = parse(spec)[0] if isinstance(spec, str) else spec
         try:
-            members = aliases.members_of(name, parameters, str(route))
+            found += aliases.targets_of(name, str(route))
         except RouteError as error:
             problems.append(str(error))
-            continue
-        found += [_kind(it) for it in members]
     return found
 
 
@@ -257,5 +262,9 @@ def _name(kernel: Any) -> str:
 def _routes_of(routes: Any) -> list[Route]:
     if isinstance(routes, str):
         module = importlib.import_module(routes)
-        routes = getattr(module, "routes", None) or getattr(module, "ROUTES", ())
+        found = [it for it in ("routes", "ROUTES") if hasattr(module, it)]
+        if not found:
+            hint = nearest("routes", [it for it in vars(module) if it[0] != "_"])
+            raise RouteError(f"the module {routes!r} has no list `routes`{hint}")
+        routes = getattr(module, found[0])
     return flat(routes)

@@ -61,7 +61,7 @@ def _run_down(steps: Sequence[Any], res: Response, req: "Request", data: Any) ->
                 found = step.values_of(req)
                 if found is None:
                     data = None
-                    _stop(res, ("Not Found", 404))
+                    _miss(res, req)
                     break
                 values = found
             middleware = step.cls()
@@ -158,7 +158,7 @@ def _enter(
                 found = step.values_of(req)
                 if found is None:
                     data = None
-                    _stop(res, ("Not Found", 404))
+                    _miss(res, req)
                     break
                 values = found
             middleware = step.cls()
@@ -193,6 +193,14 @@ def _stop(res: Response, result: object) -> None:
     """End a chain with what a `before` has returned."""
     if is_answer(result):
         answer_with(res, result)
+
+
+def _miss(res: Response, req: "Request") -> None:
+    """End a chain whose URL is for no middleware of it."""
+    result = req.app._answer_not_found(res, req)
+    if result is not None and is_awaitable(result):
+        req.preserve()
+        res.run_async(result)
 
 
 def _descend(
@@ -306,6 +314,7 @@ def _ascend(draft: Draft, res: Response, req: "Request") -> Generator[Any, Any, 
     try:
         while draft.entered:
             middleware, values = draft.entered.pop(res.app._next_after)
+            body = draft.body
             try:
                 draft.runs_after = True
                 result = middleware.after(req, res, *values)
@@ -315,7 +324,10 @@ def _ascend(draft: Draft, res: Response, req: "Request") -> Generator[Any, Any, 
                 if type(result) not in PLAIN and is_awaitable(result):
                     result = yield result
                 if result is not req:
-                    _end_phase(draft, res, middleware, result)
+                    has_answered = result is res and draft.body is not body
+                    if result is not False and not has_answered:
+                        _take_result(draft, res, middleware, result)
+                    draft.entered.clear()  # no other one runs
             except Exception as error:
                 draft.runs_after = False
                 if not _answer_anew(draft, res, req, error):
@@ -364,25 +376,25 @@ def _answer_anew(draft: Draft, res: Response, req: "Request", error: Exception) 
     return not draft.waits
 
 
-def _end_phase(draft: Draft, res: Response, middleware: Any, result: object) -> None:
-    """No other `after` runs; what this one has returned may be the answer."""
-    draft.entered.clear()
-    if result is None:
+def _take_result(draft: Draft, res: Response, middleware: Any, result: object) -> None:
+    """Take what an `after` has returned for the answer, if it is one."""
+    if not is_answer(result):
         after = type(middleware).after
         logger.warning(
-            "%s: %s (%s) returned None: no other `after` runs. Return the request to "
-            "go on, or an answer",
+            "%s: %s (%s) returned %s: no other `after` runs. Return the request to go "
+            "on, or an answer",
             res._route,
             name_of(after),
             place_of(after),
+            "the response" if result is res else repr(result)[:100],
         )
-    elif is_answer(result) and draft.parts is not None:
+    elif draft.parts is not None:
         logger.warning(
             "%s: a stream has begun, and what %s has returned is not sent",
             res._route,
             name_of(type(middleware).after),
         )
-    elif is_answer(result):
+    else:
         answer_with(res, result)
 
 

@@ -117,6 +117,7 @@ class Request(RequestWords):
         "_context",
         "_cookies",
         "_decoded",
+        "_exchange",
         "_extra",
         "_inputs",
         "_last",
@@ -145,6 +146,7 @@ class Request(RequestWords):
     _view: View
     _turn: int
     _base: int  # where this request's words begin
+    _exchange: int
     _route: "Route"
     _state: SimpleNamespace | None  # None: nothing was kept yet
 

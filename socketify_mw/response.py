@@ -1,7 +1,6 @@
 """Response: what a handler says about the answer."""
 
 import asyncio
-import socket
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from inspect import iscoroutinefunction
 from typing import Any, Self
@@ -12,7 +11,7 @@ from .claim import AbortedHandler
 from .exchange import _DONE, _FAILED, _GONE, _LATER, _OPEN, checked
 from .head import cookie_line
 from .streaming import Streaming
-from .words import ResponseWords
+from .words import ResponseWords, address_text
 
 Headers = Mapping[str, object] | Iterable[tuple[str | bytes, object]]
 
@@ -79,17 +78,29 @@ class Response(Streaming, Bodies, ResponseWords):
         status_code: int = 302,
         *,
         name: str | None = None,
+        status: int | None = None,
+        params: Mapping[str, object] | None = None,
         **parameters: object,
     ) -> Self:
         """Send the client to another address, percent-encoded where it must be.
 
         name: of the route to go to, in place of an address, with its parameters; see
             `App.url`.
+        status: another word for status_code.
+        params: parameters of the route, as a mapping.
         """
         if (location is None) == (name is None):
             raise TypeError("give the address, or the name of a route")
+        found = {**(params or {}), **parameters}
         if name is not None:
-            location = self.app.url(name, **parameters)
+            location = self.app.url(name, **found)
+        elif found:
+            raise TypeError(
+                f"redirect to an address takes no {', '.join(map(repr, found))}: "
+                "parameters are for a route's name, and the status is status_code"
+            )
+        if status is not None:
+            status_code = status
         target = quote(location or "", safe=_URL_SAFE)
         self.write_status(status_code)
         self.write_header(b"Location", target)
@@ -164,11 +175,7 @@ class Response(Streaming, Bodies, ResponseWords):
 
     def get_remote_address(self) -> str:
         """Return the client's address as text; "" for a unix socket."""
-        address = self.get_remote_address_bytes()
-        if not address:
-            return ""
-        family = socket.AF_INET if len(address) == 4 else socket.AF_INET6
-        return socket.inet_ntop(family, address)
+        return address_text(self.get_remote_address_bytes())
 
     def get_native_handle(self) -> int:
         """Return the exchange's id: a number, no pointer."""

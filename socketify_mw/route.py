@@ -123,6 +123,21 @@ class Route:
         """What no two routes may have in common, unless guards tell them apart."""
         return self.method, re.sub(r":[^/<]*", ":", self.pattern)
 
+    def check_twin(self, twin: "Route") -> None:
+        """Refuse to be the second one of a shape, unless guards tell them apart.
+
+        twin: the first one of that shape, or this one.
+        """
+        if twin is self:
+            return
+        for other in (twin, *twin.others):
+            if other.guard is None:
+                hint = "; list this one first" if self.guard is not None else ""
+                raise RouteError(
+                    f"{self} ({self.place}): this method and pattern are taken, by "
+                    f"{other} ({other.place}){hint}"
+                )
+
     @property
     def place(self) -> str:
         """File and line of the handler."""

@@ -25,11 +25,17 @@ if TYPE_CHECKING:
     from .request import Request
     from .response import Response
 
-_METHODS = ("get", "post", "put", "patch", "delete", "options", "head", "any")
+_METHODS = (
+    *("get", "post", "put", "patch", "delete", "options", "head", "any"),
+    *("connect", "trace"),
+)
 
 # `@name`, or `?name` if it may be left out, perhaps with `:type`; each a whole segment.
 _MARKS = ("@", "?")
 _PARAMETER = re.compile(r"[@?]([A-Za-z_][A-Za-z0-9_]*)(?::([A-Za-z_][A-Za-z0-9_]*))?")
+
+# One within a segment.
+_INNER = re.compile(r"@[A-Za-z_]")
 
 # Parameters as other frameworks have them.
 _FOREIGN = re.compile(r":\w+|\{[^{}]+\}|<[^<>]+>")
@@ -55,6 +61,7 @@ class Route:
     """
 
     def __init__(self, methods: Sequence[str], url: str, controller: Any) -> None:
+        methods = [methods] if isinstance(methods, str) else methods
         self.methods = tuple(method.lower() for method in methods)
         self.url = url if url.startswith("/") else f"/{url}"
         self.controller = controller
@@ -152,7 +159,10 @@ class Route:
         if not name.isidentifier() or name in _NATIVE:
             raise RouteError(f"{name!r} is no name for a type of parameters")
         number = _compiled[name][0] if name in _compiled else len(_compiled)
-        _compiled[name] = number, re.compile(expression)
+        try:
+            _compiled[name] = number, re.compile(expression)
+        except re.error as error:
+            raise RouteError(f"{expression!r} is no expression: {error}") from None
 
     @classmethod
     def redirect(cls, url: str, to: str, status: int = 302) -> "Route":
@@ -180,50 +190,56 @@ class Route:
         return cls(["get"], url, view)
 
     @classmethod
-    def resource(cls, name: str, controller: str) -> "list[Route]":
+    def resource(cls, name: str, controller: Any) -> "list[Route]":
         """Return the seven routes of a resource, with forms: index, create, store,
         show, edit, update, destroy.
+
+        controller: a name or a class.
         """
-        base = f"/{name.strip('/')}"
+
+        def route(methods: str, url: str, action: str) -> "Route":
+            is_name = isinstance(controller, str)
+            spec = f"{controller}@{action}" if is_name else (controller, action)
+            made = cls(methods.split(), f"/{name.strip('/')}{url}", spec)
+            return made.name(f"{name}.{action}")
+
         return [
-            cls(["get"], base, f"{controller}@index").name(f"{name}.index"),
-            cls(["get"], f"{base}/create", f"{controller}@create").name(
-                f"{name}.create"
-            ),
-            cls(["post"], base, f"{controller}@store").name(f"{name}.store"),
-            cls(["get"], f"{base}/@id", f"{controller}@show").name(f"{name}.show"),
-            cls(["get"], f"{base}/@id/edit", f"{controller}@edit").name(f"{name}.edit"),
-            cls(["put", "patch"], f"{base}/@id", f"{controller}@update").name(
-                f"{name}.update"
-            ),
-            cls(["delete"], f"{base}/@id", f"{controller}@destroy").name(
-                f"{name}.destroy"
-            ),
+            route("get", "", "index"),
+            route("get", "/create", "create"),
+            route("post", "", "store"),
+            route("get", "/@id", "show"),
+            route("get", "/@id/edit", "edit"),
+            route("put patch", "/@id", "update"),
+            route("delete", "/@id", "destroy"),
         ]
 
     @classmethod
-    def api(cls, name: str, controller: str) -> "list[Route]":
+    def api(cls, name: str, controller: Any) -> "list[Route]":
         """Return the five routes of a resource that has no forms."""
-        kept = [it for it in cls.resource(name, controller)]
-        return [it for it in kept if not it.own_name.endswith((".create", ".edit"))]
+        found = cls.resource(name, controller)
+        return [it for it in found if not it.own_name.endswith((".create", ".edit"))]
 
     @classmethod
     def group(
         cls,
         *routes: Any,
         prefix: str = "",
-        middleware: Sequence[Any] = (),
+        middleware: Any = (),
         name: str = "",
     ) -> "list[Route]":
         """Return routes under a prefix, behind middleware, with a name before theirs.
 
         routes: routes, and lists of them, such as other groups.
+        middleware: a list of names or classes, or one of them.
         """
+        if not isinstance(middleware, (list, tuple)):
+            middleware = [middleware]
         found = []
         for route in flat(routes):
             inner = copy(route)
-            inner.url = f"/{prefix.strip('/')}{route.url}" if prefix else route.url
-            inner.url = inner.url.rstrip("/") or "/"
+            base = f"/{prefix.strip('/')}".rstrip("/")
+            # The page of the group itself has its prefix as it was given.
+            inner.url = base if base and route.url == "/" else base + route.url
             inner.own_name = name + route.own_name if route.own_name else ""
             inner.middlewares = [*middleware, *route.middlewares]
             inner.prepended = [*route.prepended]
@@ -235,9 +251,21 @@ class Route:
 
     def patterns(self) -> list[str]:
         """Return the server's patterns: one more for each that may be left out."""
+        for method in self.methods:
+            if method not in _METHODS:
+                known = [it.upper() for it in _METHODS]
+                raise RouteError(
+                    f"{self}: there is no method {method.upper()!r}"
+                    f"{nearest(method.upper(), known)}"
+                )
         segments = self.url.split("/")
         whole = "/".join(map(self._spelled, segments))
         optional = [i for i, it in enumerate(segments) if it.startswith("?")]
+        if optional and len(segments) - optional[0] != len(optional):
+            raise RouteError(
+                f"{self}: {segments[optional[0]]!r} may be left out, but what stands "
+                "behind it may not: it belongs at the end"
+            )
         spelled = whole.split("/")
         return [*("/".join(spelled[:i]) or "/" for i in optional), whole]
 
@@ -247,6 +275,11 @@ class Route:
                 name = re.sub(r"^.*:|[^A-Za-z0-9_]", "", segment)
                 raise RouteError(
                     f"{self}: {segment!r} is no parameter, '@{name}' is one"
+                )
+            if _INNER.search(segment):
+                raise RouteError(
+                    f"{self}: {segment!r} is no parameter: one is a whole segment, "
+                    'such as "/@name/" (as it stands, "@" is written "%40")'
                 )
             return segment
         found = _PARAMETER.fullmatch(segment)

@@ -267,6 +267,7 @@ class TurnSelector(selectors.BaseSelector):
                 request._view = self
                 request._turn = turn
                 request._base = base
+                request._exchange = exchange
                 request._route = route
                 request._state = None
                 try:

@@ -4,6 +4,7 @@ Each does what a method of the same object does under socketify's name.
 """
 
 import re
+import socket
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from .inputs import find
@@ -14,6 +15,14 @@ if TYPE_CHECKING:
 
 # Host and path of a URL. A path that begins with "//" would name another host.
 _PAGE = re.compile(r"https?://([^/?#]*)(/(?!/)[^#]*)", re.IGNORECASE)
+
+
+def address_text(address: bytes) -> str:
+    """Return an address of 4 or 16 bytes as text; "" for none, as of unix sockets."""
+    if not address:
+        return ""
+    family = socket.AF_INET if len(address) == 4 else socket.AF_INET6
+    return socket.inet_ntop(family, address)
 
 
 class RequestWords:
@@ -58,6 +67,14 @@ class RequestWords:
     def get_request_method(self) -> str:
         """Return the method, such as "GET"."""
         return cast("Request", self).get_method()
+
+    def ip(self) -> str:
+        """Return the client's address; "" when it has gone, or for a unix socket.
+
+        Behind a proxy it is the proxy's: no header is believed.
+        """
+        request = cast("Request", self)
+        return address_text(request.app.loop.turns.peer(request._exchange)[0])
 
     def is_ajax(self) -> bool:
         """Whether a script says that it has sent this (`X-Requested-With`)."""

@@ -353,7 +353,7 @@ def _(tools):
     return kernel_error(Get("/", lambda: "").middleware("named:@id"), named=Named)
 
 
-@says("...: ... takes no ...: it is not")
+@says("...: ... cannot take its parameter: ...")
 def _(tools):
     return kernel_error(Get("/", lambda: "").middleware("named:x"), named=Named)
 

@@ -1,8 +1,11 @@
 """Kernels, their routes and controllers, as a client sees them."""
 
+import asyncio
 import json
 import sys
 import types
+from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -553,8 +556,14 @@ PROBLEMS = [
     ),
     (Get("/", answer).middleware("counting:1"), r"Counting.before .*1 parameters"),
     (Get("/", answer).middleware("plain:1"), r"Plain.before .* and 1 parameters"),
-    (Get("/", answer).middleware("counting:x,1"), "takes no 'x': .*type int"),
-    (Get("/", answer).middleware("counting:1,1,maybe"), "takes no 'maybe': .*bool"),
+    (
+        Get("/", answer).middleware("counting:x,1"),
+        "cannot take its parameter: 'x' is no whole",
+    ),
+    (
+        Get("/", answer).middleware("counting:1,1,maybe"),
+        "parameter: 'maybe' is neither true nor",
+    ),
     (Get("/@ids", answer).middleware("taking:@id"), "no parameter 'id'; .*mean 'ids'"),
     (Get("/", answer).middleware("function:1"), "is a function"),
     (Get("/", answer).middleware("itself"), "itself -> itself names itself"),
@@ -1212,3 +1221,314 @@ def test_parameters_that_are_missing_are_told_with_where_they_stand():
     route = Get("/@id", lambda request: "x").middleware("permission")
     with pytest.raises(RouteError, match="as in 'name:@id'"):
         App().kernel(kernel, [route])
+
+
+# ---- what a Masonite user has met ----
+
+
+class Guarding(Middleware):
+    def before(self, request, response, user_id):
+        return "no", 403
+
+
+class Pairs(Middleware):
+    def before(self, request, response, share: float, name: str):
+        return {"share": share, "name": name}
+
+
+class ForMasonite:
+    http_middleware = [tracing("Masonite")]
+    route_middleware = {
+        "guard": Guarding,
+        "pairs": Pairs,
+        "half": ["pairs:0.5,example.com"],
+        "half_text": "pairs:0.5,example.com",
+        "nested": ["pairs"],
+        "none": [Plain],
+        "one": "test_kernel:OneOf",
+        "path": "test_kernel.WantsPath",
+    }
+
+
+@pytest.mark.parametrize("spec", ["guard", "guard:@user_id", Guarding])
+def test_a_class_with_parameters_can_be_excluded(spec):
+    inner = Get("/", lambda: "in").exclude_middleware(spec)
+    group = Route.group(inner, prefix="/@user_id", middleware=["guard:@user_id"])
+    app = App().kernel(ForMasonite, group)
+    assert app.test_client().get("/7").text == "in"
+
+
+@pytest.mark.parametrize("name", ["half", "half_text"])
+def test_a_parameter_in_an_alias_may_have_a_dot(name):
+    app = App().kernel(ForMasonite, [Get("/", lambda: "in").middleware(name)])
+    expected = {"share": 0.5, "name": "example.com"}
+    assert app.test_client().get("/").json() == expected
+
+
+def test_members_of_a_list_get_its_parameters_by_name_too():
+    # As the class itself does in its place.
+    route = Get("/", lambda: "in").middleware("nested:0.5,a")
+    app = App().kernel(ForMasonite, [route])
+    assert app.test_client().get("/").json() == {"share": 0.5, "name": "a"}
+
+
+def test_parameters_that_no_member_of_a_list_takes_are_told():
+    with pytest.raises(RouteError, match="none"):
+        App().kernel(ForMasonite, [Get("/", answer).middleware("none:1,2")])
+
+
+def test_one_annotation_that_is_not_imported_does_not_take_the_others_away():
+    # As of `if TYPE_CHECKING: from socketify_mw import Request`.
+    class Typed(Middleware):
+        def before(self, request: "Unimported", response, n: int):  # noqa: F821
+            return {"n": n}
+
+    def show(request: "Unimported", id: int):  # noqa: F821
+        return [id]
+
+    routes = [Get("/a/@id", show), Get("/b", show).middleware("typed:5")]
+
+    class Kernel:
+        route_middleware = {"typed": Typed}
+
+    routes[1].controller = answer
+    client = App().kernel(Kernel, routes).test_client()
+    assert client.get("/a/5").json() == [5]
+    assert client.get("/a/x").status == 404
+    assert client.get("/b").json() == {"n": 5}
+
+
+def test_http_middleware_runs_once_for_each_of_several_lists_of_routes():
+    # web.py and api.py, each with a group of its own.
+    app = App().kernel(ForMasonite, [Get("/", answer)], group="web")
+    app.kernel(ForMasonite, [Get("/api", answer)], group="api")
+    ran.clear()
+    app.test_client().get("/")
+    assert order() == "Masonite.before Masonite.after"
+
+
+def test_a_controller_s_name_in_a_package_is_told_with_the_nearest(
+    tmp_path, monkeypatch
+):
+    package = tmp_path / "package_of_test"
+    (package / "admin").mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "HomeController.py").write_text("class HomeController: pass\n")
+    (package / "admin" / "PostController.py").write_text("class PostController: pass\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    for wrong, right in [
+        ("HomeControler", "HomeController"),
+        ("admin.PostControler", "admin.PostController"),
+    ]:
+        with pytest.raises(RouteError, match=f"did you mean '{right}'"):
+            App().kernel(Names, [Get("/", wrong)], controllers="package_of_test")
+
+
+def test_a_name_that_a_controller_s_module_cannot_import_is_told(tmp_path, monkeypatch):
+    # "nosuch" begins the package's own name: that is another module nevertheless.
+    package = tmp_path / "nosuch_controllers"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "One.py").write_text("import nosuch\nclass One: pass\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ModuleNotFoundError, match="'nosuch'"):
+        App().kernel(Names, [Get("/", "One")], controllers="nosuch_controllers")
+
+
+class OneOf(Middleware):
+    def before(self, request, response, it: Literal["a", "b"]):
+        return request
+
+
+class WantsPath(Middleware):
+    def before(self, request, response, it: Path):
+        return request
+
+
+def wants_path(id: Path):
+    return "x"
+
+
+def test_one_name_or_method_may_stand_without_a_list():
+    group = Route.group(
+        Route.match("POST", "/", answer), prefix="/@id", middleware="guard:@id"
+    )
+    client = App().kernel(ForMasonite, group).test_client()
+    assert client.post("/1").status == 403 and client.get("/1").status == 405
+
+
+class OddController:
+    def gen(self):
+        yield 1
+
+    def only(self, id, /):
+        return id
+
+    @property
+    def prop(self):
+        return "x"
+
+
+@pytest.mark.parametrize(
+    ("route", "message"),
+    [
+        (Get("/", "OddController@gen"), r"GET / \(.*test_kernel.py:\d+\).*yield"),
+        (Get("/@id", "OddController@only"), "positional"),
+        (Route.match(["GTE"], "/", answer), "GTE.*did you mean 'GET'"),
+        (Route.match("GET|POST", "/", answer), "no method 'GET|POST'"),
+        (Get("/a/?b/c", answer), "left out"),
+        (Get("/p-@id", answer), "'p-@id' is no parameter"),
+        (Get("/?b", lambda b: b), "may be left out"),
+        (Get("/?user_id", answer).middleware("guard:@user_id"), "may be left out"),
+        (Get("/@id", lambda id: id).middleware("one:x"), "'x' is none of a, b"),
+        (Get("/@id", wants_path), "id: text is not turned into Path"),
+        (Get("/@id", answer).middleware("path:x"), "text is not turned into Path"),
+    ],
+)
+def test_slips_of_masonite_users_are_told_at_the_start(route, message):
+    with pytest.raises(RouteError, match=message):
+        App().kernel(ForMasonite, [route], controllers=OddController)
+
+
+def test_what_is_no_method_is_not_told_as_the_right_spelling():
+    with pytest.raises(RouteError, match="'prop'") as found:
+        App().kernel(Names, [Get("/", "OddController@prop")], OddController)
+    assert "did you mean 'prop'" not in str(found.value)
+
+
+def test_a_generator_does_not_hide_what_else_is_wrong():
+    routes = [Get("/", "OddController@gen"), Get("/x", answer).middleware("nope")]
+    with pytest.raises(RouteError, match="2 things are wrong"):
+        App().kernel(ForMasonite, routes, controllers=OddController)
+
+
+def test_patterns_that_are_taken_are_told_with_the_rest_and_register_nothing():
+    app = App()
+    with pytest.raises(RouteError):
+        app.kernel(ForMasonite, [Get("/", answer), Get("/", answer)])
+    assert [it.method for it in app.routes()] == [""]
+
+
+def test_a_module_without_routes_is_told(monkeypatch):
+    module = types.ModuleType("web_without_routes")
+    module.rotues = [Get("/", answer)]
+    monkeypatch.setitem(sys.modules, "web_without_routes", module)
+    with pytest.raises(RouteError, match="routes"):
+        App().kernel(ForMasonite, "web_without_routes")
+
+
+def test_http_middleware_that_is_no_list_is_told():
+    class Kernel:
+        http_middleware = Plain
+
+    with pytest.raises(RouteError, match="http_middleware"):
+        App().kernel(Kernel, [Get("/", answer)])
+
+
+def test_a_uuid_is_converted_or_refused_at_the_start():
+    from uuid import UUID
+
+    def show(id: UUID):
+        return type(id).__name__
+
+    client = App().kernel(Names, [Get("/@id:uuid", show)]).test_client()
+    assert client.get("/12345678-1234-1234-1234-123456789abc").text == "UUID"
+
+
+def test_what_is_bound_is_given_where_it_may_be_none():
+    class Clock:
+        pass
+
+    def show(clock: Clock | None = None):
+        return type(clock).__name__
+
+    client = App().bind(Clock, Clock).kernel(Names, [Get("/", show)]).test_client()
+    assert client.get("/").text == "Clock"
+
+
+@pytest.mark.parametrize("given", [{"status": 301}, {"params": {"a": 1}}, {"id": 5}])
+def test_a_redirect_to_an_address_does_not_drop_what_it_is_given(given):
+    found = []
+
+    def go(response):
+        try:
+            response.redirect("/x", **given)
+        except TypeError as error:
+            found.append(error)
+            return "refused"
+        return response
+
+    answer = App().kernel(Names, [Get("/", go)]).test_client().get("/")
+    assert found or answer.status == 301
+
+
+def test_a_request_has_the_client_s_address():
+    app = App().kernel(Names, [Get("/", lambda request: request.ip())])
+    answer = app.test_client().get("/")  # of a socket pair, which has none
+    assert (answer.status, answer.text) == (200, "")
+
+
+def test_an_after_that_returns_neither_request_nor_answer_is_told(caplog):
+    class Ends(Middleware):
+        def after(self, request, response):
+            return True
+
+    class Kernel:
+        http_middleware = [Plain, Ends]
+
+    App().kernel(Kernel, [Get("/", lambda: "x")]).test_client().get("/")
+    assert "Ends.after" in caplog.text
+
+
+def test_a_group_leaves_the_end_of_a_url_as_it_is():
+    group = Route.group(Get("/about/", answer), prefix="/g")
+    client = App().kernel(Names, [Get("/about/", answer), group]).test_client()
+    assert client.get("/about/").status == client.get("/g/about/").status == 200
+
+
+def test_a_url_that_no_controller_takes_comes_to_the_not_found_handler():
+    app = App().kernel(Names, [Get("/@id", lambda id: id), Get("/n/@id", int_only)])
+
+    @app.not_found
+    def not_found(res, req):
+        res.write_status(404).end("ours")
+
+    client = app.test_client()
+    assert client.get("/a/b/c").text == client.get("/n/x").text == "ours"
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize("has_after", [False, True])
+def test_so_does_one_that_no_middleware_takes(is_async, has_after):
+    class Counting(Middleware):
+        def before(self, request, response, n: int):
+            return request
+
+        if has_after:
+
+            def after(self, request, response, n: int):
+                raise AssertionError
+
+    class Kernel:
+        http_middleware = [tracing("A")]
+        route_middleware = {"count": Counting}
+
+    route = Get("/@id", answer).middleware("count:@id")
+    app = App().kernel(Kernel, [route])
+
+    def not_found(res, req):
+        res.write_status(404).end(f"ours: {req.get_url()}")
+
+    async def not_found_later(res, req):
+        await asyncio.sleep(0)
+        not_found(res, req)
+
+    app.not_found(not_found_later if is_async else not_found)
+    ran.clear()
+    response = app.test_client().get("/x")
+    assert (response.status, response.text) == (404, "ours: /x")
+    assert order() == "A.before A.after"
+
+
+def int_only(id: int):
+    return id

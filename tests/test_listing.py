@@ -345,7 +345,7 @@ def test_classes_are_listed_with_their_parameters(command, tmp_path):
 def test_what_is_wrong_with_a_kernel_ends_the_command_line_with_2(command, tmp_path):
     (tmp_path / "feeds.py").write_text(KERNEL.replace("WHAT", "two"))
     found = command("routes", "feeds:app", status=2)
-    assert "takes no 'two': it is not of the type int" in found
+    assert "cannot take its parameter: 'two' is no whole number" in found
     assert "feeds.py:16" in found and "Traceback" not in found
 
 
