@@ -31,6 +31,8 @@ typedef struct site {
 
 #define GET(path) "GET " path " HTTP/1.1\r\nHost: a\r\n\r\n"
 #define ECHO(path, length) "HTTP/1.1 200 OK\r\nContent-Length: " length "\r\n\r\n" path
+#define OK "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+#define ACCEPTED "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n"
 #define REFUSAL(status, reason, length)                                                 \
     "HTTP/1.1 " status " " reason "\r\nContent-Type: text/plain; charset=utf-8\r\n"     \
     "Content-Length: " length "\r\n"

@@ -38,9 +38,6 @@ static void open_late(site *s)
     open_late_with(s, NULL);
 }
 
-#define OK "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
-#define ACCEPTED "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n"
-
 static void test_requests_behind_a_late_answer_are_answered_after_it_once_each(void)
 {
     site s;

@@ -4,7 +4,6 @@
 
 #define CHUNKED "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 #define END "0\r\n\r\n"
-#define OK "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 
 /* A request for /stream stays open; others are answered. */
 static void leave_streams_open(smw_server *server, const smw_request *request, void *user)
