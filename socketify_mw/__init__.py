@@ -9,10 +9,12 @@ from .errors import (
     BadRequest,
     ClientGone,
     ConfigError,
+    ContentTooLarge,
     NativeError,
     RequestExpired,
     RouteError,
     SocketifyError,
+    StoreBusy,
     StoreError,
 )
 from .layer import Middleware
@@ -52,6 +54,7 @@ __all__ = [
     "BareLoop",
     "ClientGone",
     "ConfigError",
+    "ContentTooLarge",
     "Delete",
     "Get",
     "Limits",
@@ -77,6 +80,7 @@ __all__ = [
     "RouteMatch",
     "Router",
     "SocketifyError",
+    "StoreBusy",
     "StoreError",
     "middleware",
 ]

@@ -128,6 +128,7 @@ class App(Lifecycle, Verbs, _NotYets):
         self._loop = thread_loop()
         self._server = self._loop.new_server(limits, half_close)
         self._cancels_abandoned = cancel_abandoned
+        self._max_inputs = limits.max_inputs
         self._methods: set[str] = set()  # that any route has
         self._routes: list[Route] = []
         self._tokens: list[int] = []  # of those that the server knows

@@ -49,7 +49,17 @@ class BadRequest(SocketifyError, ValueError):
     status = 400
 
 
+class ContentTooLarge(BadRequest):
+    """The body is larger than it may be; the answer is 413."""
+
+    status = 413
+
+
 class StoreError(SocketifyError):
     """A store did not answer, or not in time; the answer is 503."""
 
     status = 503
+
+
+class StoreBusy(StoreError):
+    """A store answers, but has so much to do that a call was not begun in time."""

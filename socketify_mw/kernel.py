@@ -88,6 +88,7 @@ def install(app: "App", kernel: Any, routes: Any, controllers: Any, group: str) 
             try:
                 it = AppRoute(app, method.upper(), pattern, handler, members)
                 it.guard = route.guard()
+                it.scope = route.scope  # one, whatever patterns are made of it
                 it.check_twin(shapes.setdefault(it.shape, it))
             except RouteError as error:
                 problems.append(f"{route}: {error}")

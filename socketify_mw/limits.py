@@ -19,6 +19,9 @@ class Limits:
     """Header fields (431); at most 100."""
     max_body: int | None = 16 * 1024 * 1024
     """A request's body (413). A route may have its own: `app.post(..., max_body=)`."""
+    max_inputs: int | None = 1024 * 1024
+    """A form or JSON that is read for `request.input`, as for each route of a kernel
+    (413). What `res.get_json` and its kin read may have `max_body`."""
     max_connections: int | None = None
     """Open at once. Idle ones make room; else new ones wait to be accepted."""
     head_timeout: float | None = 10.0
@@ -54,4 +57,5 @@ _MOST = {
     "max_head": 64 * 1024,
     "max_fields": 100,
     "max_body": 2**63 - 1,
+    "max_inputs": 2**63 - 1,
 }

@@ -229,6 +229,7 @@ def _descend(
             if not is_nested:
                 res._fail()
                 yield from _ascend(draft, res, req)
+                yield from _close(draft, res)  # if an error handler takes its time
             raise
         if not is_nested:
             if tells and _is_unanswered(draft, res, req):
@@ -341,6 +342,7 @@ def _ascend(draft: Draft, res: Response, req: "Request") -> Generator[Any, Any, 
                 if not _answer_anew(draft, res, req, error):
                     return
     except CancelledError:
+        yield from _close(draft, res)
         _let_go(draft, res)
         res._fail()
         raise
@@ -356,6 +358,17 @@ def _ascend(draft: Draft, res: Response, req: "Request") -> Generator[Any, Any, 
     # Or request, response and draft would hold each other.
     if getattr(res, "_draft", None) is draft:
         del res._draft
+
+
+def _close(draft: Draft, res: Response) -> Generator[Any, Any, None]:
+    """Do what must not be skipped, such as to save a session, when all else is."""
+    while draft.closers:
+        try:
+            result = draft.closers.pop()()
+            if result is not None:
+                yield result
+        except Exception:
+            logger.exception("%s: what was to be done before the answer", res._route)
 
 
 def _answer_anew(draft: Draft, res: Response, req: "Request", error: Exception) -> bool:

@@ -31,7 +31,7 @@ from ._binding import (
     W_QUERY_END,
     W_TARGET_END,
 )
-from .errors import RequestExpired
+from .errors import ContentTooLarge, RequestExpired
 from .inputs import inputs_of, is_readable, media_type
 from .words import RequestWords
 
@@ -349,7 +349,13 @@ class Request(RequestWords):
 
     async def _load(self, response: "Response") -> "Request":
         query, kind = self.get_queries(), media_type(self.get_header("content-type"))
+        most = self.app._max_inputs
+        length = self.get_header("content-length")
+        if most is not None and length and int(length) > most:
+            raise ContentTooLarge(f"a form or JSON of {length} bytes: {most} are read")
         body = await response._body()
+        if most is not None and len(body) > most:  # it came in chunks
+            raise ContentTooLarge(f"a form or JSON of more than {most} bytes")
         self._inputs = inputs_of(query, kind, body, self.app._json)
         return self
 

@@ -50,6 +50,7 @@ class Route:
         "others",
         "parameters",
         "pattern",
+        "scope",
     )
 
     def __init__(
@@ -66,6 +67,7 @@ class Route:
         self.method = method
         self.pattern = quote(pattern, safe=_PLAIN)
         segments = self.pattern.split("/")
+        self.scope = f"{method} {self.pattern}"  # what is counted for it, by name
         self.parameters = [
             part[1:].partition("<")[0] for part in segments if part.startswith(":")
         ]

@@ -328,6 +328,11 @@ class Route:
 
         return guard
 
+    @property
+    def scope(self) -> str:
+        """Name it where requests are counted by route."""
+        return f"{'/'.join(self.methods).upper()} {self.own_domain}{self.url}"
+
     def __str__(self) -> str:
         return f"{'/'.join(self.methods).upper()} {self.url} ({self.place})"
 

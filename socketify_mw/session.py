@@ -4,8 +4,7 @@ import hashlib
 import json
 import secrets
 import time
-from collections.abc import Coroutine
-from copy import deepcopy
+from collections.abc import Collection, Coroutine
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -26,6 +25,10 @@ _MOST_TRIES = 64
 # those that are in flight are to know that it was not ended.
 _MOVED = b"null"
 _MOVED_TTL = 60.0
+
+# Lists and objects within each other. JSON of more is read by some Pythons, and not by
+# others.
+_MOST_DEPTH = 64
 
 _MISSING = object()
 
@@ -94,7 +97,6 @@ class Session:
 
     def _take(self, raw: bytes | None) -> None:
         """Have what a store has returned, unless its time is over."""
-        self._is_loaded = True
         now = time.time()
         stored = _decode(raw)
         if stored is not None and stored["created"] + self._lifetimes.absolute <= now:
@@ -103,12 +105,16 @@ class Session:
             # Not the id of a client that has made it up, or had it from somebody else.
             self._id = None
             self._created = now
+            self._is_loaded = True
             return
         self._raw, self._stored = raw, stored
-        self._data = deepcopy(stored["data"])
+        self._data = json.loads(raw or b"")[
+            "data"
+        ]  # a program may change what is in it
         self._flashed = dict(stored["flash"])
         self._secret = stored["secret"]
         self._created, self._saved_at = stored["created"], stored["saved"]
+        self._is_loaded = True  # at last: a half of it is not to be saved
 
     # ---- values ----
 
@@ -272,7 +278,7 @@ class Session:
         if stored is None or self._stored is None or raw == self._raw:
             return
         was = self._stored["data"]
-        data = deepcopy(stored["data"])
+        data = json.loads(raw)["data"]
         for name in was.keys() - self._data.keys():
             data.pop(name, None)
         for name, value in self._data.items():
@@ -299,6 +305,8 @@ class Session:
         return max(min(self._lifetimes.idle, left), 1.0)
 
     def _encode(self) -> bytes:
+        for name, value in (*self._data.items(), *self._flashes.items()):
+            _check_depth(name, value)  # it may have grown since it was put
         stored = {
             "data": self._data,
             "flash": self._flashes,
@@ -340,9 +348,29 @@ def _differs(one: Any, other: Any) -> bool:
 def _check(name: str, value: Any) -> None:
     if not isinstance(name, str):
         raise TypeError(f"a session's names are text, not {name!r}")
+    _check_depth(name, value)
     try:
         found = json.loads(json.dumps({name: value}))
     except (TypeError, ValueError) as error:
         raise TypeError(f"the session cannot keep {name!r}: {error}") from None
     if found != {name: value}:
         raise TypeError(f"the session would give {name!r} back as {found[name]!r}")
+
+
+def _check_depth(name: str, value: Any) -> None:
+    """Refuse values that stand too deep within each other; TypeError."""
+    layer = [value]
+    for _ in range(_MOST_DEPTH):
+        layer = [inner for it in layer for inner in _within(it)]
+        if not layer:
+            return
+    raise TypeError(
+        f"the session cannot keep {name!r}: it has more than {_MOST_DEPTH} lists or "
+        "objects within each other"
+    )
+
+
+def _within(value: Any) -> Collection[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, (list, tuple)) else ()

@@ -617,6 +617,16 @@ def test_without_a_session_the_error_names_the_cure(caplog):
     assert "let SessionMiddleware run in front of this" in caplog.text
 
 
+def test_a_client_without_a_session_is_refused_before_its_form_is_there(serve):
+    server = serve(fill)
+    client = server.client()
+    client.send(
+        f"POST /act HTTP/1.1\r\nHost: a\r\nContent-Type: {FORM}\r\n"
+        "Content-Length: 100\r\n\r\n".encode()
+    )
+    assert client.read().status == 403
+
+
 # ---- a store that takes its time ----
 
 

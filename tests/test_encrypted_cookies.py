@@ -780,3 +780,10 @@ def test_requests_leave_nothing_to_the_garbage_collector():
         assert [it() for it in refs] == [None] * 3
     finally:
         gc.enable()
+
+
+def test_a_cookie_without_an_equals_sign_is_no_plain_one():
+    # Browsers take it for the value of a cookie whose name is empty (RFC 6265bis 5.6).
+    app = App().use(EncryptCookies)
+    app.get("/", lambda res, req: res.write_header("Set-Cookie", "secret").end("x"))
+    assert "secret" not in repr(app.test_client().get("/").headers)

@@ -450,6 +450,13 @@ def _(tools):
     return error_in(read, "POST", body="no")
 
 
+@says("a form or JSON of ...")
+def _(tools):
+    app = App(limits=Limits(max_inputs=5))
+    app.kernel(kernel_of(), [Post("/", lambda: "")])
+    return raised_in(app, "POST", form={"a": "long"})
+
+
 @says("the request's form cannot be read")
 def _(tools):
     async def read(res, req):

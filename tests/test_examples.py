@@ -136,7 +136,7 @@ def test_the_log_in_applications_own_tests_pass(monkeypatch):
     monkeypatch.setenv("APP_ENV", "testing")
     pytest_here = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider")
     tests = run_in(EXAMPLES / "login_app", *pytest_here)
-    assert "5 passed" in tests.stdout, tests.stdout
+    assert "9 passed" in tests.stdout, tests.stdout
 
 
 def test_the_kernel_application_answers_and_its_own_tests_pass(start):

@@ -4,10 +4,25 @@ import asyncio
 import json
 import socket
 import time
+import tracemalloc
+from urllib.parse import parse_qs, quote_plus
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from socketify_mw import App, ClientGone, Get, Middleware, Post, Route, middleware
+from socketify_mw import (
+    App,
+    BadRequest,
+    ClientGone,
+    Get,
+    Limits,
+    Middleware,
+    Post,
+    Route,
+    middleware,
+)
+from socketify_mw.inputs import parse_form
 
 FORM = "application/x-www-form-urlencoded"
 JSON = "application/json"
@@ -600,3 +615,95 @@ def test_classes_of_a_route_may_ask_and_function_chains_load_for_them():
     client = App().post("/", middleware(Loading, Asking, end)).test_client()
     answer = client.post("/", form={"a": 1})
     assert (answer.header("x-a"), answer.json()) == ("1", {"a": "1"})
+
+
+def test_a_form_of_escapes_takes_no_more_than_a_few_times_its_size():
+    body = b"a=" + b"%41" * 300_000
+    tracemalloc.start()
+    try:
+        assert parse_form(body) == {"a": ["A" * 300_000]}
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 10 * len(body)
+
+
+ODD_FORMS = [
+    *("", "&", "=", "a", "a=", "=b", "a=b=c", "a==b", "a&a&a", "a+b=c+d", "+=+"),
+    *("a=%", "a=%4", "a=%4G", "a=%zz%41", "%%%=%", "a=%25%32%35", "%3D=%26%2B+%20"),
+    *("a=%0A%0D%00", "a=\n=\r\n", "a= \t\n", "a=%C3%A4\u00e4", "a=%ff%C3", "a=_=20"),
+]
+
+
+@pytest.mark.parametrize("form", ODD_FORMS)
+def test_a_form_means_what_urllib_says(form):
+    assert parse_form(form.encode()) == parse_qs(form, True, errors="replace")
+
+
+@given(st.text(st.sampled_from("%=&+ 4aF_\n\r\u00e4\x00"), max_size=40))
+def test_any_form_means_what_urllib_says(form):
+    assert parse_form(form.encode()) == parse_qs(form, True, errors="replace")
+
+
+@given(st.dictionaries(st.text(), st.text(), max_size=5))
+def test_what_a_browser_writes_is_read_back(fields):
+    pairs = (f"{quote_plus(key)}={quote_plus(it)}" for key, it in fields.items())
+    found = parse_form("&".join(pairs).encode())
+    assert found == {key: [it] for key, it in fields.items() if key or it} | (
+        {"": [""]} if fields.get("") == "" else {}
+    )
+
+
+def test_a_form_in_another_encoding():
+    body = "a=\u00e4%E4".encode("latin-1")
+    assert parse_form(body, "latin-1") == {"a": ["\u00e4" * 2]}
+
+
+def test_percent_signs_without_an_escape_are_taken_up_to_a_number():
+    assert parse_form(b"a=" + b"%" * 999) == {"a": ["%" * 999]}
+    with pytest.raises(BadRequest, match="begin no escape"):
+        parse_form(b"a=" + b"%" * 1000)
+
+
+def posted(kind, body, is_chunked):
+    head = f"POST /all HTTP/1.1\r\nHost: x\r\nContent-Type: {kind}\r\n".encode()
+    if not is_chunked:
+        return head + b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
+    chunk = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+    return head + b"Transfer-Encoding: chunked\r\n\r\n" + chunk
+
+
+@pytest.mark.parametrize("is_chunked", [False, True])
+@pytest.mark.parametrize(("kind", "filling"), [(FORM, b"a=%b"), (JSON, b'{"a":"%b"}')])
+def test_more_than_max_inputs_is_413_and_is_not_parsed(
+    serve, kind, filling, is_chunked
+):
+    def small(app):
+        setup(app)
+
+    server = serve(small, limits=Limits(max_inputs=100))
+    most = 100 - len(filling % b"")
+    for count, status in [(most, 200), (most + 1, 413)]:
+        client = server.client()
+        client.send(posted(kind, filling % (b"x" * count), is_chunked))
+        assert client.read().status == status
+
+
+def test_max_inputs_is_a_megabyte_and_can_be_taken_away():
+    body = b"a=" + b"x" * 2**20
+    headers = {"Content-Type": FORM}
+    for limits, status in [(None, 413), (Limits(max_inputs=None), 200)]:
+        app = App(limits=limits)
+        setup(app)
+        client = app.test_client()
+        assert client.post("/all", headers=headers, body=body).status == status
+        assert client.post("/all", headers=headers, body=body[3:]).status == 200
+
+
+def test_what_a_program_reads_itself_may_be_longer():
+    async def handler(res, req):
+        res.end(str(len((await res.get_form_urlencoded())["a"][0])))
+
+    client = App().post("/", handler).test_client()
+    body = b"a=" + b"x" * 2**20
+    assert client.post("/", headers={"Content-Type": FORM}, body=body).json() == 2**20

@@ -1520,3 +1520,94 @@ def test_cookies_that_are_decrypted_too_late_are_an_error_that_says_so(
     )
     assert App().get("/", chain).test_client().get("/").status == 500
     assert "in front of SessionMiddleware" in caplog.text
+
+
+# ---- what an attacker has found ----
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+def test_a_client_that_leaves_while_an_after_waits_is_logged_out(serve, store, is_late):
+    waits, has_left, done = threading.Event(), asyncio.Event(), threading.Event()
+
+    class Audit(Middleware):
+        async def after(self, request, response):
+            if request.get_query("out"):
+                response.on_aborted(lambda res: has_left.set())
+                waits.set()
+                try:
+                    await has_left.wait()
+                    await asyncio.sleep(0.01)
+                finally:
+                    done.set()
+            return request
+
+    async def handler(res, req, data):
+        if is_late:
+            await asyncio.sleep(0)
+        await req.session.load()
+        if req.get_query("out"):
+            req.session.flush()
+        else:
+            req.session.put("user", 1)
+        res.end("x")
+
+    def setup(app):
+        app.get("/", middleware(SessionMiddleware.using(store=store), Audit, handler))
+        app.get("/none", lambda res, req: res.end("x"))
+
+    server = serve(setup, cancel_abandoned=True)
+    id = cookie_of(server.ask("/"))
+    client = server.client()
+    client.send(
+        f"GET /?out=1 HTTP/1.1\r\nHost: x\r\nCookie: session={id}\r\n\r\n".encode()
+    )
+    assert waits.wait(10)
+    client.close()
+    assert done.wait(10)
+    for _ in range(200):
+        if not server.call(store.data):
+            break
+        server.ask("/none")
+    # The handler has ended the session: that its client left does not keep it alive.
+    assert server.call(store.data) == []
+
+
+@pytest.mark.parametrize("depth", [100, 900])
+def test_a_value_that_was_taken_can_be_read_again(site, depth):
+    value = []
+    for _ in range(depth):
+        value = [value]
+
+    def put(session):
+        try:
+            session.put("draft", value)
+        except TypeError:
+            return "refused"
+        return "kept"
+
+    site.do(lambda it: it.put("user", "ann"))
+    kept = site.do(put) == "kept"
+    # Neither a 500 nor a session that is empty then.
+    assert site.do(lambda it: [it.get("user"), it.has("draft")]) == ["ann", kept]
+    assert site.do(lambda it: it.get("user")) == "ann"
+
+
+def test_it_is_saved_when_all_goes_wrong_and_the_error_handler_takes_its_time(store):
+    class Fails(Middleware):
+        def after(self, request, response):
+            raise ValueError("in after")
+
+    async def cancelled(res, req, data):
+        (await req.session.load()).put("a", 1)
+        raise asyncio.CancelledError
+
+    app = App()
+
+    @app.on_error
+    async def handler(error, res, req):
+        await asyncio.sleep(0.001)
+        res.write_status(500).end("late")
+
+    app.get("/", middleware(SessionMiddleware.using(store=store), Fails, cancelled))
+    assert app.test_client().get("/").status == 500
+    assert store.data() == [{"a": 1}]

@@ -6,17 +6,20 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from types import SimpleNamespace
 
 import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from test_stores import redis_server  # noqa: F401
 
 from socketify_mw import (
     App,
     ConfigError,
     Get,
+    Match,
     Middleware,
     RouteError,
     StoreError,
@@ -24,6 +27,7 @@ from socketify_mw import (
 )
 from socketify_mw.middlewares import ThrottleMiddleware, throttle
 from socketify_mw.stores import MemoryStore
+from socketify_mw.stores.redis import RedisStore
 
 NEWS = [Get("/feeds", lambda: "news")]
 
@@ -451,3 +455,89 @@ def test_a_missing_library_is_told_with_the_command_that_installs_it(monkeypatch
     with pytest.raises(RouteError, match=r"pip install 'socketify-mw\[throttle\]'"):
         throttled("throttle:7/minute")
     assert throttled("throttle:2,7").test_client().get("/feeds").status == 200
+
+
+# ---- what an attacker has found ----
+
+
+@pytest.mark.parametrize(
+    "limit", ["999999999,5", "5/200 years", "99999999999999999999/minute"]
+)
+def test_a_limit_that_no_store_can_keep_is_told_at_the_start(limit):
+    with pytest.raises(RouteError, match="limit"):
+        throttled(f"throttle:{limit}")
+
+
+def test_a_parameter_that_may_be_left_out_gives_no_second_limit():
+    class Kernel:
+        route_middleware = {"throttle": ThrottleMiddleware}
+
+    route = Get("/a/?x/?y", lambda: "a").middleware("throttle:1,2")
+    client = App().kernel(Kernel, [route]).test_client()
+    found = [client.get(path).status for path in ("/a", "/a/1", "/a/1/2", "/a/3/4")]
+    assert found == [200, 200, 429, 429]
+
+
+def test_another_method_of_a_route_gives_no_second_limit():
+    class Kernel:
+        route_middleware = {"throttle": ThrottleMiddleware}
+
+    route = Match(["post", "put"], "/a", lambda: "a").middleware("throttle:1,1")
+    client = App().kernel(Kernel, [route]).test_client()
+    assert [client.request(it, "/a").status for it in ("POST", "PUT")] == [200, 429]
+
+
+def test_a_crowd_of_one_client_does_not_open_the_gate(serve, redis_server):  # noqa: F811
+    # Each call in time would be refused. That there are so many that the store is late
+    # is this client's doing, and the server answers others all the while.
+    store = RedisStore(redis_server.url, timeout=0.01)
+
+    def setup(app):
+        class Kernel:
+            route_middleware = {"throttle": ThrottleMiddleware.using(store=store)}
+
+        app.kernel(Kernel, [Get("/", lambda: "in").middleware("throttle:5,5")])
+        app.on_shutdown(store.close)
+
+    server = serve(setup)
+    clients = [server.client() for _ in range(400)]
+    for client in clients:
+        client.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    found = [client.read().status for client in clients]
+    assert found.count(200) <= 5
+
+
+def test_a_client_that_left_is_not_counted_under_nobody_s_address(serve):
+    keys, done = [], threading.Event()
+
+    class Noting(ThrottleMiddleware):
+        limit = "1,2"
+
+        def key(self, request, response):
+            try:
+                keys.append(super().key(request, response))
+            finally:
+                done.set()
+            return keys[-1]
+
+    class Waiting(Middleware):
+        async def before(self, request, response):
+            gone = asyncio.Event()
+            response.on_aborted(lambda res: gone.set())
+            await gone.wait()
+            return request
+
+    def setup(app):
+        def handler(res, req, data):
+            keys.append("passed")
+            res.end("x")
+
+        app.get("/", middleware(Waiting, Noting, handler))
+
+    client = serve(setup).client()
+    client.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    time.sleep(0.05)
+    client.close()
+    assert done.wait(10)
+    time.sleep(0.05)
+    assert keys == []

@@ -15,8 +15,9 @@ class LoginController:
 
     async def log_in(self, request, response):
         name, password = request.input("name", ""), request.input("password", "")
+        is_text = isinstance(name, str) and isinstance(password, str)  # JSON has more
         # A thread, for a password takes its time and others should not wait for it.
-        if not await asyncio.to_thread(is_password_of, name, password):
+        if not is_text or not await asyncio.to_thread(is_password_of, name, password):
             response.status(401)
             return pages.login(request, response, "That is not right.")
         request.session.regenerate()  # an id that somebody knows is worth nothing now

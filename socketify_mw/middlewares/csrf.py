@@ -80,15 +80,15 @@ class VerifyCsrfToken(Configurable):
         return self._check_token(request, response)
 
     async def _check_token(self, request: "Request", response: "Response") -> Any:
+        secret = (await request.session.load()).known_secret()
         token = request.get_header("x-csrf-token")
-        if token is None:
+        # Who has no session has no token: nobody waits for such a client's body.
+        if token is None and secret is not None:
             if request._awaits_inputs():
                 await request._load(response)
             # Not of the query, which stands in logs and in `Referer`.
             if request.get_query("__token") is None:
                 token = request.input("__token")
-        session = await request.session.load()
-        secret = session.known_secret()
         if secret is not None and isinstance(token, str) and _is_of(token, secret):
             return request
         logger.info(

@@ -102,8 +102,11 @@ class EncryptCookies(Configurable):
     @classmethod
     def _sealed(cls, line: bytes, vault: Vault) -> bytes:
         pair, *attributes = line[len(_PREFIX) :].decode("latin-1").rstrip().split(";")
-        name, _, value = pair.partition("=")
+        name, equals, value = pair.partition("=")
         name = name.strip()
+        if not equals:
+            # Browsers take all of it for the value of a cookie without a name.
+            raise ValueError("a cookie without a name cannot be encrypted")
         if name in cls.except_:
             return line
         lifetime = _lifetime(attributes, cls.lifetime)

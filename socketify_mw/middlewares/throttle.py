@@ -3,6 +3,7 @@
 import logging
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from math import ceil
@@ -10,10 +11,11 @@ from time import time
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..alias import nearest
-from ..errors import ConfigError, StoreError
+from ..errors import ClientGone, ConfigError, StoreBusy, StoreError
 from ..services import require
 from ..session import run_now
 from ..stores import Hit, Store
+from ..stores._checks import LONGEST, MOST_HITS
 from .options import Configurable
 
 if TYPE_CHECKING:
@@ -71,7 +73,7 @@ class ThrottleMiddleware(Configurable):
     and `X-RateLimit-Limit`, `-Remaining` and `-Reset` (seconds since the epoch)."""
 
     @classmethod
-    def prepare(cls, app: "App") -> Store:
+    def prepare(cls, app: "App") -> "_Counter":
         """Open the store; ConfigError for options that cannot be meant."""
         for option, known in (("per", ("route", "all")), ("when_down", _WAYS)):
             value = getattr(cls, option)
@@ -82,7 +84,7 @@ class ThrottleMiddleware(Configurable):
                 _parse(limit)
             elif limit is not None and not callable(limit):
                 raise ConfigError(f"{limit!r} is no limit: write it as {_EXAMPLE}")
-        return app._services.store(cls.store)
+        return _Counter(app._services.store(cls.store))
 
     @classmethod
     def check(cls, *values: str) -> None:
@@ -114,22 +116,21 @@ class ThrottleMiddleware(Configurable):
         text = limiter if isinstance(limiter, str) else limiter(request)
         if text is None:
             return request
-        route = request._route
-        scope = name or (
-            f"{route.method} {route.pattern}" if self.per == "route" else ""
-        )
+        scope = name or (request._route.scope if self.per == "route" else "")
         key = f"throttle:{scope}:{self.key(request, response)}"
-        store: Store = request.app._services.prepare(type(self))
-        counting = self._count(request, response, store, key, _parse(text), name)
-        return run_now(counting) if store.is_immediate else counting
+        counter: _Counter = request.app._services.prepare(type(self))
+        counting = self._count(request, response, counter, key, _parse(text), name)
+        return run_now(counting) if counter.store.is_immediate else counting
 
     def key(self, request: "Request", response: "Response") -> str:
         """Return who the client is, as text. To be overridden where it is neither the
         user (`request.user()`: its `id`, or itself if it is text or a number) nor the
-        peer's address.
+        peer's address. Raises ClientGone when that has gone.
         """
         user = request.user()
         if user is None:
+            if response.aborted:
+                raise ClientGone("its address is not known any more")
             return f"address:{_network(response.get_remote_address_bytes()).hex()}"
         id = user.get("id") if isinstance(user, Mapping) else getattr(user, "id", user)
         if not isinstance(id, (str, int)):
@@ -143,7 +144,7 @@ class ThrottleMiddleware(Configurable):
         self,
         request: "Request",
         response: "Response",
-        store: Store,
+        counter: "_Counter",
         key: str,
         limits: tuple[Limit, ...],
         name: str,
@@ -151,13 +152,18 @@ class ThrottleMiddleware(Configurable):
         hits = []
         try:
             for limit in limits:
-                own = f"{key}:{limit.count}/{limit.seconds:g}"
-                hits.append((limit, await store.hit(own, limit.count, limit.seconds)))
+                own = f"{key}:{limit.count}/{limit.seconds!r}"
+                hits.append((limit, await counter.hit(own, limit)))
                 if not hits[-1][1].is_allowed:
                     break
         except StoreError as error:
-            logger.error("requests are not counted, for the store is down: %s", error)
-            if self.when_down == "open":
+            # One that is busy is not down: that may be the doing of who is counted.
+            is_busy = isinstance(error, StoreBusy)
+            what = "busy" if is_busy else "down"
+            logger.error(
+                "requests are not counted, for the store is %s: %s", what, error
+            )
+            if self.when_down == "open" and not is_busy:
                 return request
             return "Service Unavailable", 503
         if self.headers and not response.aborted:
@@ -167,6 +173,34 @@ class ThrottleMiddleware(Configurable):
             return request
         response.write_header(b"Retry-After", max(ceil(hit.retry_after), 1))
         return "Too Many Requests", 429
+
+
+class _Counter:
+    """A store, and how many calls of each key wait for its answer."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self._waiting: dict[str, int] = {}
+
+    async def hit(self, key: str, limit: Limit) -> Hit:
+        """Count a request, at most so many of one key at a time as may pass.
+
+        Those behind them would be refused in any case: each that is counted in front
+        of them either has passed, or was refused for others that have. So a crowd of
+        one client's does not keep the store from answering in time.
+        """
+        if self.store.is_immediate:
+            return await self.store.hit(key, limit.count, limit.seconds)
+        waiting = self._waiting.get(key, 0)
+        if waiting >= limit.count:
+            return Hit(False, 0, limit.seconds, limit.seconds)
+        self._waiting[key] = waiting + 1
+        try:
+            return await self.store.hit(key, limit.count, limit.seconds)
+        finally:
+            self._waiting[key] -= 1
+            if not self._waiting[key]:
+                del self._waiting[key]
 
 
 def _tell(response: "Response", hits: list[tuple[Limit, Hit]], name: str) -> None:
@@ -194,17 +228,22 @@ _PAIR = re.compile(r"([1-9][0-9]{0,8}),([1-9][0-9]{0,8})")
 @lru_cache(maxsize=1000)  # a function might make a text for each request
 def _parse(text: str) -> tuple[Limit, ...]:
     """Return the limits that text has; read once."""
+    limits: tuple[Limit, ...] = ()
     if pair := _PAIR.fullmatch(text.replace(" ", "")):
-        return (Limit(int(pair[2]), int(pair[1]) * 60.0),)  # without the library
-    parse_many = require("throttle", _library, "ThrottleMiddleware")
-    try:
-        items = parse_many(text)
-    except ValueError:
-        items = []
-    limits = tuple(Limit(it.amount, float(it.get_expiry())) for it in items)
-    if not limits or any(it.count < 1 or it.seconds <= 0 for it in limits):
+        limits = (Limit(int(pair[2]), int(pair[1]) * 60.0),)  # without the library
+    else:
+        parse_many = require("throttle", _library, "ThrottleMiddleware")
+        with suppress(ValueError):
+            limits = tuple(
+                Limit(it.amount, float(it.get_expiry())) for it in parse_many(text)
+            )
+    if not limits or not all(map(_is_possible, limits)):
         raise ConfigError(f"{text!r} is no limit: write it as {_EXAMPLE}")
     return limits
+
+
+def _is_possible(limit: Limit) -> bool:
+    return 1 <= limit.count <= MOST_HITS and 0 < limit.seconds <= LONGEST
 
 
 def _library() -> Any:

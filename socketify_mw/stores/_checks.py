@@ -5,6 +5,9 @@ from ..errors import StoreError
 # A hundred years. Beyond it, sums of times lose the digits that tell them apart.
 LONGEST = 3.2e9
 
+# Within a window: what a number of Redis' Lua can count to.
+MOST_HITS = 2**53
+
 _MOST = 2**63 - 1  # what Redis and SQLite can count to
 
 
@@ -46,5 +49,5 @@ def check_sum(count: int) -> int:
 def check_limit(limit: int, name: str = "limit") -> None:
     if not isinstance(limit, int):
         raise TypeError(f"{name} is an int, not {limit!r}")
-    if not 1 <= limit <= 2**53:  # what a number of Redis' Lua can count to
+    if not 1 <= limit <= MOST_HITS:
         raise ValueError(f"{name} is {limit}: give 1 or more, and at most 2**53")

@@ -10,7 +10,7 @@ from math import ceil
 from typing import Any
 from urllib.parse import urlsplit
 
-from ..errors import ConfigError, StoreError
+from ..errors import ConfigError, StoreBusy, StoreError
 from ._checks import check_amount, check_key, check_limit, check_seconds, check_value
 from .protocol import Hit
 
@@ -174,10 +174,18 @@ class RedisStore:
         return call
 
     async def _do(self, call: _Call, is_repeatable: bool = True) -> Any:
+        line = self._line()
+        answers, has_place = line.answers, False
         try:
-            async with asyncio.timeout(self._timeout):
-                return await self._line().do(call, is_repeatable)
+            async with asyncio.timeout(self._timeout), line.places:
+                has_place = True
+                return await line.do(call, is_repeatable)
         except TimeoutError as error:
+            if not has_place and line.answers != answers:
+                raise StoreBusy(
+                    f"{self._names.label}: there are more calls than it answers within "
+                    f"{self._timeout:g} s"
+                ) from error
             raise StoreError(
                 f"{self._names.label}: no answer within {self._timeout:g} s"
             ) from error
@@ -274,7 +282,8 @@ class _Line:
     def __init__(self, names: _Names) -> None:
         self._names = names
         self._idle: list[tuple[float, Any]] = []  # since when
-        self._places = asyncio.Semaphore(_MOST)
+        self.places = asyncio.Semaphore(_MOST)  # to be had for each call
+        self.answers = 0  # calls that were answered
         self._is_closed = False
 
     async def do(self, call: _Call, is_repeatable: bool) -> Any:
@@ -283,18 +292,17 @@ class _Line:
         One that is there may be dead, and nobody knows. What is not repeatable is sent
         only on one that has just answered.
         """
-        async with self._places:
-            connection = await self._take()
-            if connection is not None:
-                if not is_repeatable and await self._is_alive(connection):
+        connection = await self._take()
+        if connection is not None:
+            if not is_repeatable and await self._is_alive(connection):
+                return await self._use(connection, call)
+            if is_repeatable:
+                try:
                     return await self._use(connection, call)
-                if is_repeatable:
-                    try:
-                        return await self._use(connection, call)
-                    except self._names.lost:
-                        pass
-                await self._drop_idle()  # what ended one has ended the others
-            return await self._use(self._names.connect(), call)
+                except self._names.lost:
+                    pass
+            await self._drop_idle()  # what ended one has ended the others
+        return await self._use(self._names.connect(), call)
 
     async def close(self) -> None:
         self._is_closed = True
@@ -320,6 +328,7 @@ class _Line:
             # An answer may still come, which would be taken for another call's.
             await connection.disconnect(nowait=True)
             raise
+        self.answers += 1
         await self._give_back(connection)
         return answer
 

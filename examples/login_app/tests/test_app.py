@@ -55,3 +55,17 @@ def test_a_form_without_its_token_is_refused(client):
 def test_five_wrong_passwords_are_enough(client):
     assert [log_in(client, "wrong").status for _ in range(6)] == [401] * 5 + [429]
     assert log_in(client).status == 429
+
+
+@pytest.mark.parametrize(
+    "json",
+    [
+        {"name": ["ann"], "password": "x"},
+        {"name": {}, "password": "x"},
+        {"name": "ann", "password": 5},
+        {"name": "ann", "password": None},
+    ],
+)
+def test_what_is_no_text_is_no_name_and_no_password(client, json):
+    headers = {"Sec-Fetch-Site": "same-origin"}
+    assert client.post("/login", json=json, headers=headers).status == 401
