@@ -105,6 +105,8 @@ class App(Lifecycle, Verbs, _NotYets):
         half_close: bool = False,
         cancel_abandoned: bool = False,
     ) -> None:
+        if isinstance(options, str):
+            raise ConfigError(f"an App has no name: leave {options!r} out")
         if options is not None:
             raise ConfigError(
                 "encryption is not supported yet: leave `options` out, and put a proxy "
@@ -118,6 +120,11 @@ class App(Lifecycle, Verbs, _NotYets):
         )
         if tuning != (0, 0, 100_000, 0.01):
             logger.debug("the App's tuning arguments have no effect: none is needed")
+        if not isinstance(lifespan, bool):
+            raise ConfigError(
+                "lifespan is True or False: functions are given by App.on_start and "
+                "App.on_shutdown"
+            )
         super().__init__(lifespan=lifespan)
         from .limits import Limits
 
@@ -317,12 +324,17 @@ class App(Lifecycle, Verbs, _NotYets):
     def template(self, engine: Any) -> None:
         """Let `engine.render(...)` make the HTML for `res.render(...)`."""
         if not callable(getattr(engine, "render", None)):
-            raise ConfigError(f"the template engine {engine!r} has no render()")
+            raise ConfigError(
+                f"the template engine {engine!r} has no render(template, **names)"
+            )
         self._template = engine
 
     def _render(self, arguments: tuple[Any, ...], names: dict[str, Any]) -> str | bytes:
         if self._template is None:
-            raise RuntimeError("the app has no template engine: see App.template")
+            raise RuntimeError(
+                "the app has no template engine: give App.template an object with "
+                "render(template, **names)"
+            )
         html: str | bytes = self._template.render(*arguments, **names)
         return html
 

@@ -16,7 +16,15 @@ from . import onion
 from .eager import has_changed
 from .errors import RouteError
 from .exchange import _DONE
-from .functions import PLAIN, has_yield, is_awaitable, name_of, place_of, takes
+from .functions import (
+    PLAIN,
+    check_order,
+    has_yield,
+    is_awaitable,
+    name_of,
+    place_of,
+    takes,
+)
 from .layer import Layer, layer_of
 
 if TYPE_CHECKING:
@@ -83,6 +91,7 @@ def flat(functions: Sequence[Callable[..., Any]], where: object) -> tuple[Member
                     "called with (res, req, data), as each member of a chain is: give "
                     "it a third parameter, such as `data=None`"
                 )
+            check_order(function, where)
             members.append(function)
     return tuple(members)
 

@@ -9,7 +9,7 @@ from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
 from ._binding import OUT_CLOSE, OUT_TEXT
-from .head import Head
+from .head import ENDED_ALREADY, Head
 
 if TYPE_CHECKING:
     from .request import Request
@@ -69,7 +69,7 @@ class Draft(Head):
             self.parts.append(response._encode(Head(), message))
         else:
             if self.is_made and not self.is_finishing:
-                raise RuntimeError("this response has been ended already")
+                raise RuntimeError(ENDED_ALREADY)
             self._forget_type()  # an `after` may answer anew
             self.body = response._encode(self, message)
         if end_connection:
@@ -85,14 +85,14 @@ class Draft(Head):
             self.parts.append(response._encode(Head(), message))
             return
         if self.is_made:
-            raise RuntimeError("this response has been ended already")
+            raise RuntimeError(ENDED_ALREADY)
         self.parts = [response._encode(self, message)]
         if not self.is_finishing:
             self.finish(response, self)
 
     def _check_stream(self) -> None:
         if self.is_made:
-            raise RuntimeError("this response has been ended already")
+            raise RuntimeError(ENDED_ALREADY)
         if self.runs_after:
             raise RuntimeError("a stream has begun: an `after` cannot add to its body")
 

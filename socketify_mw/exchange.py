@@ -24,7 +24,7 @@ from ._binding import (
 from .claim import Claim
 from .draft import Draft
 from .functions import name_of, place_of
-from .head import CommitHook, Head
+from .head import ENDED_ALREADY, CommitHook, Head
 from .outbox import Outbox
 
 if TYPE_CHECKING:
@@ -214,7 +214,12 @@ class Exchange:
                 "a coroutine was given as a message: await it first, in a handler that "
                 "is a coroutine function (async def)"
             )
-        body = self.app._json.dumps(message)
+        try:
+            body = self.app._json.dumps(message)
+        except TypeError as error:
+            if "coroutine" in str(error):
+                error.add_note("something in the message is to be awaited first")
+            raise
         if not head.has_type:
             head.lines.append(_JSON)
             if type(head) is Draft:
@@ -341,7 +346,7 @@ class Exchange:
         elif head is _OPEN:
             raise RuntimeError("status and fields were sent with the first part")
         elif head is _DONE:
-            raise RuntimeError("this response has been ended already")
+            raise RuntimeError(ENDED_ALREADY)
         elif head is _FAILED:
             raise RuntimeError(
                 "the server has answered this request with 500, because its handler "

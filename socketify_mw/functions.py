@@ -8,6 +8,8 @@ from inspect import Parameter
 from types import GeneratorType, SimpleNamespace
 from typing import Any, TypeVar, get_type_hints
 
+from .errors import RouteError
+
 # Types of values that cannot be awaited: most programs return few.
 PLAIN: set[type] = {type(None), bool, int, str, bytes, dict, list, tuple}
 _MOST_PLAIN = 1000
@@ -111,6 +113,29 @@ def _inner(function: Any) -> Any:
     while isinstance(inner := inspect.unwrap(function), partial):
         function = inner.func
     return inner
+
+
+_SWAPPED = (("req", "request"), ("res", "response"))
+
+
+def check_order(function: Any, where: object, *, is_method: bool = False) -> None:
+    """Refuse names of parameters that mean the other one; RouteError.
+
+    Functions take (res, req), and methods of classes (request, response).
+    """
+    try:
+        names = list(inspect.signature(function, follow_wrapped=False).parameters)
+    except (TypeError, ValueError):
+        return
+    first, second = _SWAPPED[::-1] if is_method else _SWAPPED
+    if is_method and names[:1] == ["self"]:
+        del names[0]
+    if len(names) > 1 and names[0] in first and names[1] in second:
+        right = "(request, response)" if is_method else "(res, req)"
+        raise RouteError(
+            f"{where}: {name_of(function)} ({place_of(function)}) has its parameters "
+            f"the other way round: it is called with {right}"
+        )
 
 
 _C = TypeVar("_C", bound=Callable[..., object])

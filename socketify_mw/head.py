@@ -163,6 +163,12 @@ _FLAGS = {"secure": "Secure", "httponly": "HttpOnly", "partitioned": "Partitione
 _OLD = ("comment", "version")
 
 
+ENDED_ALREADY = (
+    "this response has been ended already: `return` behind res.end(), and in front of "
+    "others return nothing, so that they do not run"
+)
+
+
 def cookie_line(name: str, value: object, options: Mapping[str, Any] | None) -> bytes:
     """Return the value of a Set-Cookie field (RFC 6265 4.1).
 
@@ -173,7 +179,11 @@ def cookie_line(name: str, value: object, options: Mapping[str, Any] | None) -> 
     if not _TOKEN.fullmatch(name.encode("latin-1", "replace")):
         raise ValueError(f"{name!r} is not the name of a cookie")
     parts = [f"{name}={quote(str(value), safe=_COOKIE_SAFE)}"]
-    for key, option in (options or {}).items():
+    given = options or {}
+    if not any(key.lower() == "path" for key in given):
+        # Without one, it would come back below the URL alone that has set it.
+        given = {**given, "path": "/"}
+    for key, option in given.items():
         if option is not None and option is not False and key.lower() not in _OLD:
             parts.append(_cookie_attribute(key, option))
     return "; ".join(parts).encode("ascii")

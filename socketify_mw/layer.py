@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from .errors import RouteError
-from .functions import name_of, place_of, takes
+from .functions import check_order, name_of, place_of, takes
 
 if TYPE_CHECKING:
     from .request import Request
@@ -82,6 +82,7 @@ def layer_of(cls: type[Any], where: object, count: int = 0) -> Layer:
                 f"{where}: {name_of(function)} ({place_of(function)}) cannot be called "
                 f"with (request, response){values}"
             )
+        check_order(function, where, is_method=True)
     _check_spelling(cls, where)
     if not takes(cls, 0):
         raise RouteError(

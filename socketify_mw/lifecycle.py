@@ -9,7 +9,8 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Self
 
 from ._binding import FORKED, NativeServer
-from .functions import called
+from .errors import ConfigError
+from .functions import called, has_yield, name_of, place_of, takes
 from .loop import Loop
 from .services import Services
 from .signals import handled_signals, shorter_interval
@@ -60,7 +61,7 @@ class Lifecycle(Tasks):
         It may be a coroutine function. Several run one after another. Clients that
         connect meanwhile wait, a hook that asks its own app too, for ever.
         """
-        self._start_hooks.append(called(hook, "on_start"))
+        self._start_hooks.append(_checked(hook, "on_start"))
         return hook
 
     def on_shutdown(self, hook: Hook) -> Hook:
@@ -69,7 +70,7 @@ class Lifecycle(Tasks):
         It may be a coroutine function. Several run one after another; what one raises
         is logged, and the next one runs.
         """
-        self._shutdown_hooks.append(called(hook, "on_shutdown"))
+        self._shutdown_hooks.append(_checked(hook, "on_shutdown"))
         return hook
 
     def _run_start_hooks(self) -> None:
@@ -156,7 +157,10 @@ class Lifecycle(Tasks):
         else:
             port = port_or_options
         if port is not None and (type(port) is not int or not 0 <= port <= 65535):
-            raise ValueError(f"a port is a number from 0 to 65535, not {port!r}")
+            raise ValueError(
+                f"a port is a number from 0 to 65535, not {port!r} (of text, int() "
+                "makes one; an address is given as host=...)"
+            )
         if handler is not None and not callable(handler):
             raise TypeError(
                 f"the handler of listen, {handler!r}, is not callable (an address is "
@@ -280,8 +284,32 @@ class Lifecycle(Tasks):
         tasks = [*self._tasks, *self._handlers.values()]
         for task in tasks:
             task.cancel()
+        if self._tasks:
+            names = sorted(
+                {getattr(it.get_coro(), "__qualname__", "?") for it in tasks}
+            )
+            logger.warning(
+                "%d tasks are cancelled, for the app ends: %s",
+                len(tasks),
+                ", ".join(names[:5]),
+            )
         if tasks:
             await asyncio.wait(tasks, timeout=CANCELLING)
+
+
+def _checked(hook: Hook, name: str) -> Hook:
+    """Refuse a generator: it would not run, and nobody would notice."""
+    if has_yield(called(hook, name)):
+        raise ConfigError(
+            f"{name} was given {name_of(hook)} ({place_of(hook)}), which has a "
+            "`yield`: what stands behind it belongs into on_shutdown"
+        )
+    if not takes(hook, 0):
+        raise ConfigError(
+            f"{name} was given {name_of(hook)} ({place_of(hook)}), which cannot be "
+            "called without arguments"
+        )
+    return hook
 
 
 async def _wait(awaitable: Any) -> None:

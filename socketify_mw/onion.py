@@ -71,7 +71,11 @@ def _run_down(steps: Sequence[Any], res: Response, req: "Request", data: Any) ->
             else:
                 result = middleware.before(req, res)
             if result is req:
-                continue
+                if res._head is not _DONE:
+                    continue
+                data = None
+                _tell_answered(res, step)
+                break
             if type(result) not in PLAIN and is_awaitable(result):
                 return _go_on_down(steps, count, result, res, req, data)
             data = None
@@ -103,6 +107,9 @@ async def _go_on_down(
         if not goes_on:
             data = None
             _stop(res, result)
+        elif res._head is _DONE:
+            data, goes_on = None, False
+            _tell_answered(res, step)
     else:
         data = result
         goes_on = bool(data)
@@ -147,7 +154,7 @@ def _enter(
     res: Response,
     req: "Request",
     data: Any,
-    entered: list[Any],
+    draft: Draft,
 ) -> Generator[Any, Any, Any]:
     """Run a chain's members in order; yield what is to be awaited."""
     step: Any = None
@@ -166,10 +173,6 @@ def _enter(
                 result = middleware.before(req, res, *values)
             else:
                 result = middleware.before(req, res)
-            if result is req:
-                if step.has_after:
-                    entered.append((middleware, values))
-                continue
             if type(result) not in PLAIN and is_awaitable(result):
                 result = yield result
             if result is not req:
@@ -177,7 +180,11 @@ def _enter(
                 _stop(res, result)
                 break
             if step.has_after:
-                entered.append((middleware, values))
+                draft.entered.append((middleware, values))
+            if draft.is_made:
+                data = None
+                _tell_answered(res, step)
+                break
         else:
             data = step(res, req, data)
             if type(data) not in PLAIN and is_awaitable(data):
@@ -187,6 +194,20 @@ def _enter(
     if res._head is not _DONE:
         req._last = step.cls.before if type(step) is Layer else step
     return data
+
+
+def _tell_answered(res: Response, step: Layer) -> None:
+    """Say who has let a request through that was answered: nobody else gets it.
+
+    A guard may have forgotten to stop what it has redirected.
+    """
+    logger.warning(
+        "%s: there is an answer, but %s (%s) returned the request: nobody behind it "
+        "runs. Return the response to stop",
+        res._route,
+        name_of(step),
+        place_of(step),
+    )
 
 
 def _stop(res: Response, result: object) -> None:
@@ -216,7 +237,7 @@ def _descend(
     draft.waits = False
     try:
         try:
-            data = yield from _enter(steps, res, req, data, draft.entered)
+            data = yield from _enter(steps, res, req, data, draft)
         except Exception as error:
             if is_nested:
                 raise

@@ -34,9 +34,10 @@ class Response(Streaming, Bodies, ResponseWords):
         """Add a cookie, with a `Set-Cookie` line of its own (RFC 6265 4.1).
 
         The value is percent-encoded as UTF-8; `Request.get_cookie` decodes it.
-        options: `expires` (datetime or text), `max_age` (seconds), `domain`, `path`,
-        `secure`, `httponly`, `partitioned` (True), `samesite` ("Strict", "Lax",
-        "None"). Raises ValueError for others, and for what cannot be sent.
+        options: `expires` (datetime or text), `max_age` (seconds), `domain`, `path`
+        ("/" if it is not given; None for below the URL that sets it), `secure`,
+        `httponly`, `partitioned` (True), `samesite` ("Strict", "Lax", "None"). Raises
+        ValueError for others, and for what cannot be sent.
         """
         self._open_head().add(b"Set-Cookie", cookie_line(name, value, options))
         return self

@@ -8,7 +8,7 @@ from urllib.parse import quote, unquote
 
 from .chain import Chain, Member, bare_member, flat, handler_of
 from .errors import RouteError
-from .functions import name_of, place_of, takes
+from .functions import check_order, has_yield, name_of, place_of, takes
 from .layer import Layer
 
 if TYPE_CHECKING:
@@ -26,6 +26,9 @@ logger = logging.getLogger("socketify_mw")
 
 # Of a route: bytes, None for any number, or the app's own limit.
 MaxBody = int | Literal["default"] | None
+
+# Parameters as the routes of a kernel have them, and one in between.
+_OF_KERNELS = re.compile(r"([@:])([A-Za-z_]\w*)(?::(\w+))?")
 
 PATTERN_RULES = (
     "A pattern begins with '/', and has neither query nor fragment; a segment may be "
@@ -91,6 +94,12 @@ class Route:
             return
         if not callable(handler):
             raise RouteError(f"{where}: {handler!r} is not callable")
+        if has_yield(handler):
+            raise RouteError(
+                f"{where}: {name_of(handler)} ({place_of(handler)}) has a `yield`: a "
+                "handler says res.write(part) for each part, and res.end()"
+            )
+        check_order(handler, where)
         takes_data = takes(handler, 3)
         if takes(handler, 2):
             self._bare = handler
@@ -157,11 +166,17 @@ class Route:
             if text[:1] + text[-1:] in ("{}", "<>"):
                 name = text[1:-1].rpartition(":")[2]
                 raise RouteError(f"{self}: {text!r} is no parameter, ':{name}' is one")
-            if text[:1] == "@" and text[1:].isidentifier():
+            if found := _OF_KERNELS.fullmatch(text):
+                mark, name, kind = found.groups()
+                here = f":{name}<{kind}>" if kind else f":{name}"
+                if mark == ":" and kind:
+                    raise RouteError(f"{self}: {text!r} is written {here!r}")
+                if mark == ":":
+                    continue
                 logger.warning(
-                    "%s: %r is taken as it stands; a parameter is written ':%s' here, "
-                    "and '@%s' in the routes of a kernel",
-                    *(self, text, text[1:], text[1:]),
+                    "%s: %r is taken as it stands; a parameter is written %r here, and "
+                    "%r in the routes of a kernel",
+                    *(self, text, here, text),
                 )
         if "?" in self.pattern or "#" in self.pattern or has_stray_star or has_twin:
             raise RouteError(f"{self}: it can never match. {PATTERN_RULES}")

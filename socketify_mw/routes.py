@@ -226,11 +226,13 @@ class Route:
         prefix: str = "",
         middleware: Any = (),
         name: str = "",
+        domain: str = "",
     ) -> "list[Route]":
         """Return routes under a prefix, behind middleware, with a name before theirs.
 
         routes: routes, and lists of them, such as other groups.
         middleware: a list of names or classes, or one of them.
+        domain: for routes that have none of their own; see `Route.domain`.
         """
         if not isinstance(middleware, (list, tuple)):
             middleware = [middleware]
@@ -241,6 +243,7 @@ class Route:
             # The page of the group itself has its prefix as it was given.
             inner.url = base if base and route.url == "/" else base + route.url
             inner.own_name = name + route.own_name if route.own_name else ""
+            inner.own_domain = route.own_domain or domain.lower()
             inner.middlewares = [*middleware, *route.middlewares]
             inner.prepended = [*route.prepended]
             inner.excluded = [*route.excluded]

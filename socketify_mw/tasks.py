@@ -8,9 +8,9 @@ from contextvars import Context, copy_context
 from typing import Any
 
 from .claim import Claim
-from .errors import ClientGone, SocketifyError
+from .errors import ClientGone, ConfigError, SocketifyError
 from .follow import leave_open
-from .functions import called
+from .functions import called, name_of, place_of, takes
 from .loop import Loop
 from .request import Request
 from .response import Response
@@ -36,12 +36,17 @@ class Tasks:
         It may answer; else the answer is 500. `req` is None for an error outside of
         any request.
         """
-        self._error_handler = called(handler, "on_error")
+        self.set_error_handler(called(handler, "on_error"))
         return handler
 
     def set_error_handler(self, handler: ErrorHandler | None) -> None:
         """Set the handler of `on_error`, or take it away."""
-        self._error_handler = handler and called(handler, "set_error_handler")
+        if handler is not None and not takes(called(handler, "set_error_handler"), 3):
+            raise ConfigError(
+                f"{name_of(handler)} ({place_of(handler)}) cannot be called with "
+                "(error, res, req), as an error handler is"
+            )
+        self._error_handler = handler
 
     def _fail(
         self,

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Coroutine, Iterable, Mapping
 from contextlib import suppress
 from http.client import HTTPResponse
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlencode
 
 from .explain import Explanation
@@ -67,7 +67,8 @@ class TestResponse:
 class TestClient:
     """Sends requests to an app that does not run, one at a time; see `App.test_client`.
 
-    Cookies that the app sets are sent back, whatever their path and domain.
+    Cookies that the app sets are sent back, whatever their path and domain. In a `with`
+    statement the hooks of `App.on_start` and `App.on_shutdown` run around what it has.
     """
 
     __test__ = False
@@ -76,6 +77,15 @@ class TestClient:
         self._app = app
         self._explains = explains
         self.cookies: dict[str, str] = {}
+
+    def __enter__(self) -> Self:
+        """Run the app's start hooks, as `App.run` does."""
+        self._app._run_start_hooks()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Run the app's shutdown hooks."""
+        self._app._run_shutdown_hooks()
 
     def request(
         self,

@@ -408,7 +408,7 @@ def test_a_deleted_cookies_old_value_does_not_leave():
     app = App().use(EncryptCookies).get("/", handler)
     answer = app.test_client().get("/")
     assert values_of(answer) == {"a": None, "b": None, "c": None, "d": None}
-    assert answer.all("set-cookie")[0] == "a=; Max-Age=0"
+    assert answer.all("set-cookie")[0] == "a=; Max-Age=0; Path=/"
     assert answer.all("set-cookie")[3] == "d=; Path=/; Max-Age=0"
 
 

@@ -724,7 +724,7 @@ def _(tools):
     return records(tools.caplog, "WARNING")
 
 
-@says("...: ... returned None")
+@says("...: ... returned ...: no other")
 def _(tools):
     class Forgets(Middleware):
         def after(self, request, response):
@@ -753,6 +753,30 @@ def _(tools):
 
     asyncio.run(fill())
     return records(tools.caplog, "WARNING")
+
+
+@says("...: ... has its parameters the other way round")
+def _(tools):
+    return error_of(App().get, "/", lambda req, res: None)
+
+
+@says("... was given ..., which has a ...")
+def _(tools):
+    def lifespan():
+        yield
+
+    return error_of(App().on_start, lifespan)
+
+
+@says("...: there is an answer, but")
+def _(tools):
+    class Guard(Middleware):
+        def before(self, request, response):
+            response.redirect("/login")
+            return request
+
+    app = App().kernel(kernel_of(Guard), [Get("/", lambda: "")])
+    return logged(tools.caplog, app, "WARNING")
 
 
 @says("...: VerifyCsrfToken keeps")

@@ -119,7 +119,7 @@ class Expected:
                 case "write_header", name, value:
                     self.add_field(name, value)
                 case "set_cookie", name, value:
-                    self.add_field("Set-Cookie", f"{name}={value}")
+                    self.add_field("Set-Cookie", f"{name}={value}; Path=/")
 
     def add_field(self, name, value):
         if name.lower() == "connection":
@@ -298,7 +298,7 @@ def test_a_cookie_is_one_line_or_refused(played, name, value, options):
         key, _, text = pair.partition("=")
         assert (key, unquote(text)) == (name, value)
         said = dict(part.split("=", 1) for part in attributes)
-        wanted = {key.title(): text for key, text in options.items()}
+        wanted = {"Path": "/"} | {key.title(): it for key, it in options.items()}
         assert {k: v.strip() for k, v in said.items()} == {
             k: v.strip() for k, v in wanted.items()
         }

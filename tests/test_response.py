@@ -695,12 +695,12 @@ def cookie(serve, value="v", options=None, name="n"):
 
 def test_each_cookie_has_a_line_of_its_own(serve):
     def handler(res, req):
-        assert res.set_cookie("a", 1).set_cookie("b", "2", {"path": "/"}) is res
+        assert res.set_cookie("a", 1).set_cookie("b", "2", {"Path": "/a"}) is res
         res.set_cookie("a", 3).end()
 
     fields = serve(getting(handler)).ask("/").fields
     lines = [value for key, value in fields if key == "set-cookie"]
-    assert lines == ["a=1", "b=2; Path=/", "a=3"]
+    assert lines == ["a=1; Path=/", "b=2; Path=/a", "a=3; Path=/"]
 
 
 WHEN = datetime(2030, 1, 2, 3, 4, 5)
@@ -735,7 +735,8 @@ WHEN = datetime(2030, 1, 2, 3, 4, 5)
 )
 def test_a_cookie_has_attributes(serve, options, sent):
     line = cookie(serve, "v", options)["set-cookie"]
-    assert line == "n=v" + sent or (
+    path = "" if "path" in options else "; Path=/"
+    assert line == f"n=v{sent}{path}" or (
         sent.endswith("1970") and line.startswith("n=v" + sent)
     )
 
