@@ -53,7 +53,7 @@ def _truth(text: str) -> bool:
 
 
 _CONVERTERS: dict[Any, Callable[[str], Any]] = {
-    str: str,
+    str: str,  # and what inherits from it
     int: _int,
     float: _float,
     bool: _truth,
@@ -105,9 +105,10 @@ class Aliases:
         if name not in self._targets:
             if (target := _import(name)) is not None:
                 return [_Found(target, values)]
-            if (target := _import(spec.replace(":", "."))) is not None:
-                return [_Found(target, [])]
             if "." in name:
+                target = _import(spec.replace(":", "."))  # as "a.module:Class"
+                if target is not None:
+                    return [_Found(target, [])]
                 raise RouteError(f"{where}: {name!r} cannot be imported")
             hint = nearest(name, self._targets)
             raise RouteError(f"{where}: there is no middleware {name!r}{hint}")
@@ -279,10 +280,12 @@ def converter_of(annotation: Any) -> Callable[[str], Any]:
     annotation = without_none(annotation)
     if get_origin(annotation) is Literal:
         return _one_of(get_args(annotation))
-    if not inspect.isclass(annotation) or annotation is object:
+    if not inspect.isclass(annotation) or annotation in (Any, object):
         return str
     if issubclass(annotation, Enum):
         return _one_of([it.value for it in annotation], annotation)
+    if issubclass(annotation, str):
+        return annotation
     if annotation not in _CONVERTERS:
         known = ", ".join(it.__name__ for it in _CONVERTERS)
         raise TypeError(

@@ -56,14 +56,14 @@ def hints_of(function: Any) -> dict[str, Any]:
     """
     try:
         return get_type_hints(function)
-    except (NameError, AttributeError, TypeError):
+    except Exception:  # whatever an expression may raise
         pass
     inner = _inner(function)
     inner = getattr(inner, "__func__", inner)
     found: dict[str, Any] = {}
     for name, annotation in getattr(inner, "__annotations__", {}).items():
         one = SimpleNamespace(__annotations__={name: annotation})
-        with suppress(NameError, AttributeError, TypeError):
+        with suppress(Exception):
             found |= get_type_hints(one, getattr(inner, "__globals__", {}))
     return found
 

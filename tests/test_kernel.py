@@ -4,8 +4,11 @@ import asyncio
 import json
 import sys
 import types
+import uuid
+from enum import Enum
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, NewType
+from urllib.parse import quote
 
 import pytest
 
@@ -1245,7 +1248,7 @@ class ForMasonite:
         "half_text": "pairs:0.5,example.com",
         "nested": ["pairs"],
         "none": [Plain],
-        "one": "test_kernel:OneOf",
+        "one": "test_kernel.OneOf",
         "path": "test_kernel.WantsPath",
     }
 
@@ -1532,3 +1535,53 @@ def test_so_does_one_that_no_middleware_takes(is_async, has_after):
 
 def int_only(id: int):
     return id
+
+
+class Size(Enum):
+    SMALL = 1
+    LARGE = 2
+
+
+class Slug(str):
+    pass
+
+
+UserId = NewType("UserId", int)
+
+
+@pytest.mark.parametrize(
+    ("kind", "good", "found", "bad"),
+    [
+        (Size, "2", "<Size.LARGE: 2>", ["3", "LARGE", "02"]),
+        (Literal["a", 5], "5", "5", ["b", "05"]),
+        (UserId, "7", "7", ["x"]),
+        (UserId | None, "7", "7", ["x"]),
+        (Size | None, "1", "<Size.SMALL: 1>", ["x"]),
+        (Slug, "a b", "'a b'", []),
+        (Any, "5", "'5'", []),
+        (int | str, "5", "'5'", []),
+        ("int", "5", "5", ["x"]),
+        ("Missing", "5", "'5'", []),
+        ("int |", "5", "'5'", []),
+        (uuid.UUID, UUID, f"UUID('{UUID.lower()}')", ["0" * 32, "{}", "0-0", "x"]),
+    ],
+)
+def test_what_a_url_has_becomes_what_is_annotated(kind, good, found, bad):
+    def show(id):
+        return repr(id)
+
+    show.__annotations__["id"] = kind
+    client = App().kernel(Names, [Get("/@id", show)]).test_client()
+    assert client.get("/" + quote(good)).text == found
+    assert [client.get("/" + quote(it)).status for it in bad] == [404] * len(bad)
+
+
+def test_a_dotted_name_of_a_class_may_have_a_colon_and_parameters():
+    routes = [
+        Get("/a", lambda: "x").middleware("test_kernel:OneOf"),
+        Get("/b/@id", answer).middleware("test_kernel.OneOf:@id"),
+    ]
+    with pytest.raises(RouteError, match="no middleware 'test_kernel'"):
+        App().kernel(Names, routes[:1])
+    client = App().kernel(Names, routes[1:]).test_client()
+    assert [client.get(f"/b/{it}").status for it in "abc"] == [200, 200, 404]
