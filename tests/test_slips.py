@@ -236,6 +236,20 @@ def test_a_group_has_a_domain():
     assert found == [200, 404, 404, 200]
 
 
+def test_a_request_has_its_client_s_address(serve):
+    async def later(res, req):
+        await asyncio.sleep(0.001)
+        res.end(req.ip())
+
+    def setup(app):
+        app.get("/", lambda res, req: res.end(req.ip())).get("/later", later)
+
+    server = serve(setup)
+    spoofed = ("X-Forwarded-For: 1.2.3.4", "Forwarded: for=1.2.3.4")
+    for path in ("/", "/later"):
+        assert server.ask(path, "GET", *spoofed).body == b"127.0.0.1"
+
+
 # ---- hooks and tests ----
 
 
