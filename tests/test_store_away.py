@@ -1,5 +1,6 @@
 """An app whose Redis is killed, and comes back, while it serves."""
 
+import asyncio
 import threading
 import time
 
@@ -7,8 +8,9 @@ import httpx
 import pytest
 from test_stores import own_redis  # noqa: F401 - a fixture
 
-from socketify_mw import Get
+from socketify_mw import Get, StoreBusy, StoreError
 from socketify_mw.middlewares import SessionMiddleware, ThrottleMiddleware
+from socketify_mw.stores import redis as redis_store
 from socketify_mw.stores.redis import RedisStore
 
 TIMEOUT = 0.5  # of a call
@@ -45,6 +47,28 @@ def site(serve, own_redis):  # noqa: F811
     server = serve(setup)
     with httpx.Client(base_url=f"http://127.0.0.1:{server.port}") as client:
         yield client
+
+
+def test_more_calls_than_it_answers_in_time_are_told_apart_from_no_answer(
+    own_redis,  # noqa: F811
+    monkeypatch,
+):
+    monkeypatch.setattr(redis_store, "_MOST", 1)
+
+    async def calls():
+        store = RedisStore(own_redis.url, timeout=2)
+        # Each waits so long for its answer, and the next one for the connection.
+        slow = [redis_store._command("BLPOP", "nothing", 0.8) for _ in range(3)]
+        work = [*map(store._do, slow), store.hit("a", 5, 60)]
+        found = await asyncio.gather(*work, return_exceptions=True)
+        await store.close()
+        return found
+
+    *_, late, last = asyncio.run(calls())
+    assert type(last) is StoreBusy
+    assert type(late) is StoreError  # which was sent, but not answered in time
+    own_redis.kill()
+    assert set(map(type, asyncio.run(calls()))) == {StoreError}
 
 
 def test_what_is_answered_while_it_is_away_and_behind(site, own_redis, caplog):  # noqa: F811

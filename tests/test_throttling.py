@@ -13,7 +13,6 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_stores import redis_server  # noqa: F401
 
 from socketify_mw import (
     App,
@@ -22,12 +21,12 @@ from socketify_mw import (
     Match,
     Middleware,
     RouteError,
+    StoreBusy,
     StoreError,
     middleware,
 )
 from socketify_mw.middlewares import ThrottleMiddleware, throttle
 from socketify_mw.stores import MemoryStore
-from socketify_mw.stores.redis import RedisStore
 
 NEWS = [Get("/feeds", lambda: "news")]
 
@@ -302,6 +301,18 @@ def test_a_store_that_is_down_lets_through_or_refuses_as_it_is_told(caplog):
     assert "nobody is there" in caplog.text
 
 
+class Busy(Down):
+    async def hit(self, key, limit, window):
+        raise StoreBusy("there are many")
+
+
+def test_a_store_that_is_busy_lets_nobody_through(caplog):
+    for way in ("open", "closed"):
+        app = throttled("throttle:1/minute", store=Busy(), when_down=way)
+        assert statuses(app.test_client(), 2) == [503] * 2
+    assert "the store is busy: there are many" in caplog.text
+
+
 @pytest.mark.parametrize("store", [MemoryStore, Slow])
 def test_64_connections_at_once_get_exactly_the_limit(serve, store):
     class Kernel:
@@ -487,24 +498,48 @@ def test_another_method_of_a_route_gives_no_second_limit():
     assert [client.request(it, "/a").status for it in ("POST", "PUT")] == [200, 429]
 
 
-def test_a_crowd_of_one_client_does_not_open_the_gate(serve, redis_server):  # noqa: F811
-    # Each call in time would be refused. That there are so many that the store is late
-    # is this client's doing, and the server answers others all the while.
-    store = RedisStore(redis_server.url, timeout=0.01)
+class Gated(MemoryStore):
+    """Answers when it is told to."""
+
+    is_immediate = False
+
+    def __init__(self):
+        super().__init__()
+        self.is_open = asyncio.Event()
+        self.calls = 0
+
+    async def hit(self, key, limit, window):
+        self.calls += 1
+        await self.is_open.wait()
+        return await super().hit(key, limit, window)
+
+
+def test_a_crowd_of_one_client_does_not_keep_the_store_from_answering(serve):
+    """It would be late then, which counts as down, and they would all pass."""
+    store = Gated()
 
     def setup(app):
         class Kernel:
             route_middleware = {"throttle": ThrottleMiddleware.using(store=store)}
 
         app.kernel(Kernel, [Get("/", lambda: "in").middleware("throttle:5,5")])
-        app.on_shutdown(store.close)
 
     server = serve(setup)
-    clients = [server.client() for _ in range(400)]
-    for client in clients:
-        client.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-    found = [client.read().status for client in clients]
-    assert found.count(200) <= 5
+
+    def crowd(count):
+        clients = [server.client() for _ in range(count)]
+        for client in clients:
+            client.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        return clients
+
+    waiting = crowd(5)
+    while server.call(lambda: store.calls) < 5:
+        time.sleep(0.001)
+    assert [client.read().status for client in crowd(95)] == [429] * 95
+    assert store.calls == 5
+    server.call(store.is_open.set)
+    assert [client.read().status for client in waiting] == [200] * 5
+    assert crowd(1)[0].read().status == 429 and store.calls == 6
 
 
 def test_a_client_that_left_is_not_counted_under_nobody_s_address(serve):
