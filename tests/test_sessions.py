@@ -1603,11 +1603,14 @@ def test_it_is_saved_when_all_goes_wrong_and_the_error_handler_takes_its_time(st
 
     app = App()
 
+    done = asyncio.Event()
+
     @app.on_error
     async def handler(error, res, req):
         await asyncio.sleep(0.001)
-        res.write_status(500).end("late")
+        done.set()
 
     app.get("/", middleware(SessionMiddleware.using(store=store), Fails, cancelled))
     assert app.test_client().get("/").status == 500
     assert store.data() == [{"a": 1}]
+    app.loop.run_until_complete(done.wait())
