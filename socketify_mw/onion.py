@@ -65,25 +65,26 @@ def _run_down(steps: Sequence[Any], res: Response, req: "Request", data: Any) ->
                     break
                 values = found
             middleware = step.cls()
+            was = res._head
             # Most have none: an unpacked call costs twice as much.
             if values:
                 result = middleware.before(req, res, *values)
             else:
                 result = middleware.before(req, res)
             if result is req:
-                if res._head is not _DONE:
+                if res._head is not _DONE or was is _DONE:
                     continue
                 data = None
                 _tell_answered(res, step)
                 break
             if type(result) not in PLAIN and is_awaitable(result):
-                return _go_on_down(steps, count, result, res, req, data)
+                return _go_on_down(steps, count, result, res, req, data, was)
             data = None
             _stop(res, result)
             break
         data = step(res, req, data)
         if type(data) not in PLAIN and is_awaitable(data):
-            return _go_on_down(steps, count, data, res, req, data)
+            return _go_on_down(steps, count, data, res, req, data, None)
         if not data:
             break
     if res._head is not _DONE:
@@ -98,8 +99,12 @@ async def _go_on_down(
     res: Response,
     req: "Request",
     data: Any,
+    was: object,
 ) -> Any:
-    """Await what a chain's member has returned, and run those behind it."""
+    """Await what a chain's member has returned, and run those behind it.
+
+    was: the response's head before that was called.
+    """
     step = steps[count]
     result = await awaitable
     if type(step) is Layer:
@@ -107,7 +112,7 @@ async def _go_on_down(
         if not goes_on:
             data = None
             _stop(res, result)
-        elif res._head is _DONE:
+        elif res._head is _DONE and was is not _DONE:
             data, goes_on = None, False
             _tell_answered(res, step)
     else:
@@ -169,6 +174,7 @@ def _enter(
                     break
                 values = found
             middleware = step.cls()
+            was_made = draft.is_made
             if values:
                 result = middleware.before(req, res, *values)
             else:
@@ -181,7 +187,7 @@ def _enter(
                 break
             if step.has_after:
                 draft.entered.append((middleware, values))
-            if draft.is_made:
+            if draft.is_made and not was_made:
                 data = None
                 _tell_answered(res, step)
                 break
@@ -202,8 +208,8 @@ def _tell_answered(res: Response, step: Layer) -> None:
     A guard may have forgotten to stop what it has redirected.
     """
     logger.warning(
-        "%s: there is an answer, but %s (%s) returned the request: nobody behind it "
-        "runs. Return the response to stop",
+        "%s: %s (%s) has answered, and returned the request: nobody behind it runs. "
+        "Return the response to stop",
         res._route,
         name_of(step),
         place_of(step),

@@ -226,6 +226,7 @@ def descend(steps, it):
     entered = []
     for step in steps:
         deed = step.deed
+        was_answered = it.body is not None
         ends = deed.startswith("end") or deed == "response"
         if not step.after:
             it.calls.append(step.name)
@@ -256,7 +257,7 @@ def descend(steps, it):
         if "go" not in deed:
             return entered, step, False
         entered.append(step)
-        if it.body is not None:
+        if it.body is not None and not was_answered:
             it.logs.append("returned the request: nobody behind it runs")
             return entered, step, False
     return entered, step, False

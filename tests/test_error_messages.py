@@ -768,7 +768,7 @@ def _(tools):
     return error_of(App().on_start, lifespan)
 
 
-@says("...: there is an answer, but")
+@says("...: ... has answered, and returned")
 def _(tools):
     class Guard(Middleware):
         def before(self, request, response):

@@ -157,7 +157,33 @@ def test_nobody_runs_behind_a_class_that_has_answered(guard, around, caplog):
     assert answer.status == 302 and answer.text == "" and ran == []
     assert answer.all("x-seen") == ["302"] * len(around)
     assert caplog.text.count("Return the response to stop") == 1
-    assert f"there is an answer, but {guard.__name__} (" in caplog.text
+    assert f": {guard.__name__} (" in caplog.text
+
+
+@pytest.mark.parametrize("around", [[], [Seeing]])
+@pytest.mark.parametrize("is_late", [False, True])
+def test_classes_behind_an_answer_run_as_functions_there_do(around, is_late, caplog):
+    ran = []
+
+    class Counts(Middleware):
+        def before(self, request, response):
+            ran.append(request.get_url())
+            return request
+
+    class CountsLater(Counts):
+        async def before(self, request, response):
+            await asyncio.sleep(0)
+            return super().before(request, response)
+
+    def answers(res, req, data):
+        return res.end("x")
+
+    last = lambda res, req, data: ran.append("last")  # noqa: E731
+    counts = CountsLater if is_late else Counts
+    app = App().get("/", middleware(*around, answers, counts, counts, last))
+    assert app.test_client().get("/").text == "x"
+    app.loop.run_until_complete(asyncio.sleep(0.01))
+    assert ran == ["/", "/", "last"] and caplog.text == ""
 
 
 def test_a_second_answer_is_told_what_to_do_about_the_first(caplog):
