@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from types import UnionType
+from types import ModuleType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 from uuid import UUID
 
@@ -103,12 +103,12 @@ class Aliases:
             chain = " -> ".join((*outer, name))
             raise RouteError(f"{where}: the middleware {chain} names itself")
         if name not in self._targets:
+            # As "a.module:Class", or as "a.module.Class:values".
+            if "." in name and (target := _import(spec.replace(":", "."))) is not None:
+                return [_Found(target, [])]
             if (target := _import(name)) is not None:
                 return [_Found(target, values)]
             if "." in name:
-                target = _import(spec.replace(":", "."))  # as "a.module:Class"
-                if target is not None:
-                    return [_Found(target, [])]
                 raise RouteError(f"{where}: {name!r} cannot be imported")
             hint = nearest(name, self._targets)
             raise RouteError(f"{where}: there is no middleware {name!r}{hint}")
@@ -119,7 +119,9 @@ class Aliases:
             for it in (target if is_list else [target])
             for each in self._found(it, where, (*outer, name))
         ]
-        return _with_values(found, values, is_list, name, where) if values else found
+        if not values:
+            return found
+        return _with_values(found, values, is_list or len(found) > 1, name, where)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +181,8 @@ def _import(name: str) -> Any:
         if not is_within(module_name, error.name):
             raise
         return None
-    return getattr(module, attribute, None)
+    found = getattr(module, attribute, None)
+    return None if isinstance(found, ModuleType) else found
 
 
 # ---- values ----
@@ -276,23 +279,34 @@ def converter_of(annotation: Any) -> Callable[[str], Any]:
     Text stays as it is for annotations that are no class, such as `Any`. Raises
     TypeError for a class that nothing is known of.
     """
-    annotation = getattr(without_none(annotation), "__supertype__", annotation)
-    annotation = without_none(annotation)
+    annotation = _meant(annotation)
     if get_origin(annotation) is Literal:
         return _one_of(get_args(annotation))
-    if not inspect.isclass(annotation) or annotation in (Any, object):
+    kind = get_origin(annotation) or annotation  # list[int] is no better than list
+    if not inspect.isclass(kind) or kind in (Any, object, Union, UnionType):
         return str
-    if issubclass(annotation, Enum):
-        return _one_of([it.value for it in annotation], annotation)
-    if issubclass(annotation, str):
-        return annotation
-    if annotation not in _CONVERTERS:
+    if issubclass(kind, Enum):
+        return _one_of([it.value for it in kind], kind)
+    if issubclass(kind, str):
+        return kind
+    if kind not in _CONVERTERS:
         known = ", ".join(it.__name__ for it in _CONVERTERS)
         raise TypeError(
-            f"text is not turned into {name_of(annotation)}, but into {known}, an Enum "
+            f"text is not turned into {name_of(kind)}, but into {known}, an Enum "
             "or one of a Literal's values"
         )
-    return _CONVERTERS[annotation]
+    return _CONVERTERS[kind]
+
+
+def _meant(annotation: Any) -> Any:
+    """Return what a NewType, `type X = ...` or `T | None` stands for."""
+    while True:
+        inner = without_none(annotation)
+        for name in ("__supertype__", "__value__"):
+            inner = getattr(inner, name, inner)
+        if inner is annotation:
+            return annotation
+        annotation = inner
 
 
 def without_none(annotation: Any) -> Any:

@@ -175,15 +175,21 @@ class App(Lifecycle, Verbs, _NotYets):
         return self
 
     def _register(self, route: Route, max_body: MaxBody) -> None:
-        twin = self._by_shape.setdefault(route.shape, route)
-        route.check_twin(twin)
-        if twin is not route:
-            twin.others.append(route)
+        twins = self._twins(route)
+        route.check_twins(twins)
+        if twins:
+            twins[0].others.append(route)
         else:
+            self._by_shape[route.shape] = route
             self._add(route, max_body)
         self._methods.add(route.method)
         self._routes.append(route)
         self._compose(route)
+
+    def _twins(self, route: Route) -> list[Route]:
+        """Return the routes that the server cannot tell from this one."""
+        first = self._by_shape.get(route.shape)
+        return [] if first is None else [first, *first.others]
 
     def _add(self, route: Route, max_body: MaxBody) -> None:
         """Let the server match a route."""
@@ -246,7 +252,7 @@ class App(Lifecycle, Verbs, _NotYets):
 
     def bind(self, kind: Any, factory: Callable[[], Any]) -> Self:
         """Give `factory()` to controllers for parameters annotated with `kind`."""
-        if not isinstance(kind, type):
+        if isinstance(kind, str):
             raise ConfigError(f"bind takes a class, not {kind!r}: it is found by type")
         self._bindings[kind] = called(factory, "bind")
         return self

@@ -29,6 +29,7 @@ class Draft(Head):
         "is_made",
         "is_opening",
         "json_line",
+        "makes",
         "parts",
         "request",
         "runs_after",
@@ -55,6 +56,7 @@ class Draft(Head):
         # What each `after` runs in then: that chain's, or a copy if nothing was set.
         self.context: Context | None = None
         self.is_made = False
+        self.makes = 0  # how often
         self.is_finishing = False  # each `after` runs, or waits
         self.runs_after = False  # one of them, at this moment
         self.is_opening = False  # only the head is wanted, by `try_end`
@@ -64,6 +66,7 @@ class Draft(Head):
 
     def make(self, response: "Response", message: object, end_connection: bool) -> None:
         """Take the answer, or the end of a stream."""
+        self.makes += 1
         if self.parts is not None:
             self._check_stream()
             self.parts.append(response._encode(Head(), message))

@@ -70,7 +70,10 @@ def hints_of(function: Any) -> dict[str, Any]:
 
 def has_yield(function: object) -> bool:
     """Whether a call only makes a generator; one of types.coroutine can be awaited."""
-    code = getattr(_inner(function), "__code__", None)
+    # Not what a decorator has been put around: that may run the generator itself.
+    while isinstance(function, partial):
+        function = function.func
+    code = getattr(function, "__code__", None)
     flags = code.co_flags if code is not None else 0
     if flags & inspect.CO_ITERABLE_COROUTINE:
         return False

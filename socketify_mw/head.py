@@ -180,7 +180,7 @@ def cookie_line(name: str, value: object, options: Mapping[str, Any] | None) -> 
         raise ValueError(f"{name!r} is not the name of a cookie")
     parts = [f"{name}={quote(str(value), safe=_COOKIE_SAFE)}"]
     given = options or {}
-    if not any(key.lower() == "path" for key in given):
+    if not any(plain_option(key) == "path" for key in given):
         # Without one, it would come back below the URL alone that has set it.
         given = {**given, "path": "/"}
     for key, option in given.items():
@@ -189,8 +189,13 @@ def cookie_line(name: str, value: object, options: Mapping[str, Any] | None) -> 
     return "; ".join(parts).encode("ascii")
 
 
+def plain_option(key: str) -> str:
+    """Return one spelling for `max_age`, `Max-Age` and `maxage`."""
+    return key.lower().replace("-", "").replace("_", "")
+
+
 def _cookie_attribute(key: str, value: Any) -> str:
-    lower = key.lower().replace("-", "").replace("_", "")
+    lower = plain_option(key)
     if lower in _FLAGS:
         return _FLAGS[lower]
     if lower == "expires":

@@ -39,7 +39,7 @@ def parse_form(body: bytes, encoding: str = "utf-8") -> dict[str, list[str]]:
     written as escapes, and raise BadRequest where they are not.
     """
     text = decoded(body, encoding)
-    if body.count(b"&") >= _MOST_FIELDS:
+    if text.count("&") >= _MOST_FIELDS:
         raise BadRequest(
             f"the request's form cannot be read: it has over {_MOST_FIELDS:,} fields"
         )

@@ -81,7 +81,7 @@ def install(app: "App", kernel: Any, routes: Any, controllers: Any, group: str) 
     app._services.given_store = getattr(kernel, "store", None)
     _check(app, http, f"{_name(kernel)}.http_middleware", None, problems)
     made: list[AppRoute] = []
-    shapes = dict(app._by_shape)
+    twins: dict[tuple[str, str], list[AppRoute]] = {}  # by shape, with those to come
     for route, pattern, members, handler in plans:
         _check(app, members, str(route), route.types(), problems)
         for method in route.methods:
@@ -89,7 +89,9 @@ def install(app: "App", kernel: Any, routes: Any, controllers: Any, group: str) 
                 it = AppRoute(app, method.upper(), pattern, handler, members)
                 it.guard = route.guard()
                 it.scope = route.scope  # one, whatever patterns are made of it
-                it.check_twin(shapes.setdefault(it.shape, it))
+                known = twins.setdefault(it.shape, app._twins(it))
+                it.check_twins(known)
+                known.append(it)
             except RouteError as error:
                 problems.append(f"{route}: {error}")
             else:

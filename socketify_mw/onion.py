@@ -60,31 +60,29 @@ def _run_down(steps: Sequence[Any], res: Response, req: "Request", data: Any) ->
             if step.values_of is not None:
                 found = step.values_of(req)
                 if found is None:
-                    data = None
-                    _miss(res, req)
-                    break
+                    return _miss(res, req)
                 values = found
             middleware = step.cls()
-            was = res._head
+            was_answered = res._head is not None and _is_answered(res._head)
             # Most have none: an unpacked call costs twice as much.
             if values:
                 result = middleware.before(req, res, *values)
             else:
                 result = middleware.before(req, res)
             if result is req:
-                if res._head is not _DONE or was is _DONE:
+                # Nothing was said, in most cases.
+                if res._head is None or was_answered or not _tells(res, step):
                     continue
                 data = None
-                _tell_answered(res, step)
                 break
             if type(result) not in PLAIN and is_awaitable(result):
-                return _go_on_down(steps, count, result, res, req, data, was)
+                return _go_on_down(steps, count, result, res, req, data, was_answered)
             data = None
             _stop(res, result)
             break
         data = step(res, req, data)
         if type(data) not in PLAIN and is_awaitable(data):
-            return _go_on_down(steps, count, data, res, req, data, None)
+            return _go_on_down(steps, count, data, res, req, data, False)
         if not data:
             break
     if res._head is not _DONE:
@@ -99,11 +97,11 @@ async def _go_on_down(
     res: Response,
     req: "Request",
     data: Any,
-    was: object,
+    was_answered: bool,
 ) -> Any:
     """Await what a chain's member has returned, and run those behind it.
 
-    was: the response's head before that was called.
+    was_answered: before that was called.
     """
     step = steps[count]
     result = await awaitable
@@ -112,9 +110,8 @@ async def _go_on_down(
         if not goes_on:
             data = None
             _stop(res, result)
-        elif res._head is _DONE and was is not _DONE:
+        elif not was_answered and _tells(res, step):
             data, goes_on = None, False
-            _tell_answered(res, step)
     else:
         data = result
         goes_on = bool(data)
@@ -170,11 +167,13 @@ def _enter(
                 found = step.values_of(req)
                 if found is None:
                     data = None
-                    _miss(res, req)
+                    missing = _miss(res, req)
+                    if missing is not None:
+                        yield missing
                     break
                 values = found
             middleware = step.cls()
-            was_made = draft.is_made
+            was_answered = draft.is_made
             if values:
                 result = middleware.before(req, res, *values)
             else:
@@ -187,9 +186,8 @@ def _enter(
                 break
             if step.has_after:
                 draft.entered.append((middleware, values))
-            if draft.is_made and not was_made:
+            if not was_answered and _tells(res, step):
                 data = None
-                _tell_answered(res, step)
                 break
         else:
             data = step(res, req, data)
@@ -202,11 +200,17 @@ def _enter(
     return data
 
 
-def _tell_answered(res: Response, step: Layer) -> None:
-    """Say who has let a request through that was answered: nobody else gets it.
+def _is_answered(head: object) -> bool:
+    return head is _DONE or (type(head) is Draft and head.is_made)
 
-    A guard may have forgotten to stop what it has redirected.
+
+def _tells(res: Response, step: Layer) -> bool:
+    """Whether a class has let a request through that it has answered; the log tells.
+
+    A guard may have forgotten to stop what it has redirected: nobody else gets it.
     """
+    if not _is_answered(res._head):
+        return False
     logger.warning(
         "%s: %s (%s) has answered, and returned the request: nobody behind it runs. "
         "Return the response to stop",
@@ -214,6 +218,7 @@ def _tell_answered(res: Response, step: Layer) -> None:
         name_of(step),
         place_of(step),
     )
+    return True
 
 
 def _stop(res: Response, result: object) -> None:
@@ -222,12 +227,14 @@ def _stop(res: Response, result: object) -> None:
         answer_with(res, result)
 
 
-def _miss(res: Response, req: "Request") -> None:
-    """End a chain whose URL is for no middleware of it."""
+def _miss(res: Response, req: "Request") -> Any:
+    """End a chain whose URL is for no middleware of it; None or something to await."""
     result = req.app._answer_not_found(res, req)
-    if result is not None and is_awaitable(result):
-        req.preserve()
-        res.run_async(result)
+    return _wait(result) if is_awaitable(result) else None
+
+
+async def _wait(awaitable: Any) -> None:
+    await awaitable
 
 
 def _descend(
@@ -342,7 +349,7 @@ def _ascend(draft: Draft, res: Response, req: "Request") -> Generator[Any, Any, 
     try:
         while draft.entered:
             middleware, values = draft.entered.pop(res.app._next_after)
-            body = draft.body
+            makes = draft.makes
             try:
                 draft.runs_after = True
                 result = middleware.after(req, res, *values)
@@ -352,7 +359,7 @@ def _ascend(draft: Draft, res: Response, req: "Request") -> Generator[Any, Any, 
                 if type(result) not in PLAIN and is_awaitable(result):
                     result = yield result
                 if result is not req:
-                    has_answered = result is res and draft.body is not body
+                    has_answered = result is res and draft.makes > makes
                     if result is not False and not has_answered:
                         _take_result(draft, res, middleware, result)
                     draft.entered.clear()  # no other one runs
@@ -389,13 +396,18 @@ def _ascend(draft: Draft, res: Response, req: "Request") -> Generator[Any, Any, 
 
 def _close(draft: Draft, res: Response) -> Generator[Any, Any, None]:
     """Do what must not be skipped, such as to save a session, when all else is."""
+    cancelled: CancelledError | None = None
     while draft.closers:
         try:
             result = draft.closers.pop()()
             if result is not None:
                 yield result
+        except CancelledError as error:
+            cancelled = error
         except Exception:
             logger.exception("%s: what was to be done before the answer", res._route)
+    if cancelled is not None:
+        raise cancelled
 
 
 def _answer_anew(draft: Draft, res: Response, req: "Request", error: Exception) -> bool:

@@ -79,29 +79,27 @@ class Response(Streaming, Bodies, ResponseWords):
         status_code: int = 302,
         *,
         name: str | None = None,
-        status: int | None = None,
-        params: Mapping[str, object] | None = None,
-        **parameters: object,
+        **parameters: Any,
     ) -> Self:
         """Send the client to another address, percent-encoded where it must be.
 
         name: of the route to go to, in place of an address, with its parameters; see
-            `App.url`.
-        status: another word for status_code.
-        params: parameters of the route, as a mapping.
+            `App.url`. They may be given as a mapping, too: `params={"id": 5}`.
+        status_code: also as `status`, with an address.
         """
         if (location is None) == (name is None):
             raise TypeError("give the address, or the name of a route")
-        found = {**(params or {}), **parameters}
         if name is not None:
-            location = self.app.url(name, **found)
-        elif found:
-            raise TypeError(
-                f"redirect to an address takes no {', '.join(map(repr, found))}: "
-                "parameters are for a route's name, and the status is status_code"
-            )
-        if status is not None:
-            status_code = status
+            if isinstance(parameters.get("params"), Mapping):
+                parameters |= parameters.pop("params")
+            location = self.app.url(name, **parameters)
+        else:
+            status_code = parameters.pop("status", status_code)
+            if parameters:
+                raise TypeError(
+                    f"redirect to an address takes no {', '.join(parameters)}: "
+                    "parameters are for a route's name"
+                )
         target = quote(location or "", safe=_URL_SAFE)
         self.write_status(status_code)
         self.write_header(b"Location", target)

@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote, unquote
 
@@ -35,6 +35,8 @@ PATTERN_RULES = (
     "':name', ':name<int>' or ':name<uuid>', the last one may be '*'; at most 16 "
     "parameters, each name once; the same method and pattern once"
 )
+
+_MOST_PARAMETERS = 16
 
 # What may stand in a pattern as it is. The rest is percent-encoded, as clients do.
 _PLAIN = "".join(map(chr, range(0x21, 0x7F)))
@@ -134,14 +136,12 @@ class Route:
         """What no two routes may have in common, unless guards tell them apart."""
         return self.method, re.sub(r":[^/<]*", ":", self.pattern)
 
-    def check_twin(self, twin: "Route") -> None:
-        """Refuse to be the second one of a shape, unless guards tell them apart.
+    def check_twins(self, twins: "Iterable[Route]") -> None:
+        """Refuse to be one more of a shape, unless guards tell them apart.
 
-        twin: the first one of that shape, or this one.
+        twins: those that are there.
         """
-        if twin is self:
-            return
-        for other in (twin, *twin.others):
+        for other in twins:
             if other.guard is None:
                 hint = "; list this one first" if self.guard is not None else ""
                 raise RouteError(
@@ -161,6 +161,7 @@ class Route:
     def _check_pattern(self, segments: list[str]) -> None:
         has_stray_star = any("*" in part and part != "*" for part in segments)
         has_twin = len(set(self.parameters)) < len(self.parameters)
+        has_many = len(self.parameters) > _MOST_PARAMETERS
         for part in segments:
             text = unquote(part)
             if text[:1] + text[-1:] in ("{}", "<>"):
@@ -178,7 +179,8 @@ class Route:
                     "%r in the routes of a kernel",
                     *(self, text, here, text),
                 )
-        if "?" in self.pattern or "#" in self.pattern or has_stray_star or has_twin:
+        has_other = any(mark in self.pattern for mark in "?#")
+        if has_other or has_stray_star or has_twin or has_many:
             raise RouteError(f"{self}: it can never match. {PATTERN_RULES}")
 
 

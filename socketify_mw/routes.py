@@ -11,6 +11,7 @@ Example::
     ]
 """
 
+import logging
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -24,6 +25,8 @@ from .errors import RouteError
 if TYPE_CHECKING:
     from .request import Request
     from .response import Response
+
+logger = logging.getLogger("socketify_mw")
 
 _METHODS = (
     *("get", "post", "put", "patch", "delete", "options", "head", "any"),
@@ -280,9 +283,9 @@ class Route:
                     f"{self}: {segment!r} is no parameter, '@{name}' is one"
                 )
             if _INNER.search(segment):
-                raise RouteError(
-                    f"{self}: {segment!r} is no parameter: one is a whole segment, "
-                    'such as "/@name/" (as it stands, "@" is written "%40")'
+                logger.warning(
+                    "%s: %r is taken as it stands; a parameter is a whole segment",
+                    *(self, segment),
                 )
             return segment
         found = _PARAMETER.fullmatch(segment)

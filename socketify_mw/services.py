@@ -69,7 +69,9 @@ class Services:
             for i, it in enumerate(members):
                 if not isinstance(it, Layer) or not _has(it.cls, "check_place"):
                     continue
-                in_front = [getattr(it, "cls", None) for it in members[:i]]
+                in_front = [
+                    one.cls if isinstance(one, Layer) else None for one in members[:i]
+                ]
                 try:
                     it.cls.check_place(in_front)
                 except ConfigError as error:

@@ -361,7 +361,8 @@ def _check_depth(name: str, value: Any) -> None:
     """Refuse values that stand too deep within each other; TypeError."""
     layer = [value]
     for _ in range(_MOST_DEPTH):
-        layer = [inner for it in layer for inner in _within(it)]
+        inner = (it for outer in layer for it in _within(outer))
+        layer = list({id(it): it for it in inner}.values())  # each but once
         if not layer:
             return
     raise TypeError(

@@ -80,7 +80,12 @@ class TestClient:
 
     def __enter__(self) -> Self:
         """Run the app's start hooks, as `App.run` does."""
-        self._app._run_start_hooks()
+        self._check()
+        try:
+            self._app._run_start_hooks()
+        except BaseException:
+            self._app._run_shutdown_hooks()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -104,13 +109,9 @@ class TestClient:
         timeout: seconds, then TimeoutError. Raises RuntimeError while the app runs,
         and ConnectionError when it closes without an answer.
         """
-        self._app._check_open()
+        self._check()
         data = self._request(method, url, headers, _body(body, json, form))
         loop = self._app.loop
-        if loop.is_running():
-            raise RuntimeError("the app runs: send requests to its port")
-        if asyncio._get_running_loop() is not None:
-            raise RuntimeError("another event loop runs in this thread")
         ours, theirs = socket.socketpair()
         with ours:
             ours.setblocking(False)
@@ -133,6 +134,13 @@ class TestClient:
         answer.begin()
         self._keep_cookies(answer)
         return TestResponse(answer, explanation)
+
+    def _check(self) -> None:
+        self._app._check_open()
+        if self._app.loop.is_running():
+            raise RuntimeError("the app runs: send requests to its port")
+        if asyncio._get_running_loop() is not None:
+            raise RuntimeError("another event loop runs in this thread")
 
     def get(self, url: str, **options: Any) -> TestResponse:
         """Send a GET request; for the options see `request`."""

@@ -69,7 +69,8 @@ class RequestWords:
         return cast("Request", self).get_method()
 
     def ip(self) -> str:
-        """Return the client's address; "" when it has gone, or for a unix socket.
+        """Return the client's address; "" for a unix socket, and when the client has
+        gone or its answer has left.
 
         Behind a proxy it is the proxy's: no header is believed.
         """

@@ -1,6 +1,7 @@
 """Kernels, their routes and controllers, as a client sees them."""
 
 import asyncio
+import importlib
 import json
 import sys
 import types
@@ -1380,7 +1381,6 @@ class OddController:
         (Route.match(["GTE"], "/", answer), "GTE.*did you mean 'GET'"),
         (Route.match("GET|POST", "/", answer), "no method 'GET|POST'"),
         (Get("/a/?b/c", answer), "left out"),
-        (Get("/p-@id", answer), "'p-@id' is no parameter"),
         (Get("/?b", lambda b: b), "may be left out"),
         (Get("/?user_id", answer).middleware("guard:@user_id"), "may be left out"),
         (Get("/@id", lambda id: id).middleware("one:x"), "'x' is none of a, b"),
@@ -1585,3 +1585,107 @@ def test_a_dotted_name_of_a_class_may_have_a_colon_and_parameters():
         App().kernel(Names, routes[:1])
     client = App().kernel(Names, routes[1:]).test_client()
     assert [client.get(f"/b/{it}").status for it in "abc"] == [200, 200, 404]
+
+
+def test_a_class_is_named_behind_a_colon_whether_its_module_is_loaded_or_not(
+    tmp_path, monkeypatch
+):
+    (tmp_path / "own_site").mkdir()
+    (tmp_path / "own_site" / "__init__.py").touch()
+    (tmp_path / "own_site" / "auth.py").write_text(
+        "from socketify_mw import Middleware\nclass Auth(Middleware): pass\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+
+    class Kernel:
+        route_middleware = {"auth": "own_site.auth:Auth"}
+
+    for _ in range(2):  # the second time it is an attribute of its package
+        App().kernel(Kernel, [Get("/", lambda: "x").middleware("auth")])
+        importlib.import_module("own_site.auth")
+
+
+def test_a_name_for_a_list_hands_values_to_those_that_take_them():
+    class Plain:
+        def before(self, request, response):
+            return request
+
+        after = before
+
+    class Takes:
+        def before(self, request, response, number: int):
+            response.header("X-Number", number)
+            return request
+
+        def after(self, request, response, number: int):
+            return request
+
+    class Kernel:
+        route_middleware = {"both": [Plain, Takes], "short": "both"}
+
+    for spec in ("both:5", "short:5"):
+        app = App()
+        app.kernel(Kernel, [Get("/", lambda: "x").middleware(spec)])
+        assert app.test_client().get("/").header("x-number") == "5"
+
+
+def test_nothing_is_registered_when_the_third_of_a_pattern_is_refused():
+    class Kernel:
+        pass
+
+    app = App()
+    before = len(app.routes())
+    first = Get("/a", lambda: "1").domain("x.org")
+    with pytest.raises(RouteError, match="taken"):
+        app.kernel(Kernel, [first, Get("/a", lambda: "2"), Get("/a", lambda: "3")])
+    assert len(app.routes()) == before
+
+
+def test_all_patterns_that_the_server_refuses_are_told_and_nothing_is_registered():
+    class Kernel:
+        pass
+
+    app = App()
+    before = len(app.routes())
+    many = "/".join(f"@p{i}" for i in range(20))
+    routes = [Get("/ok", str), Get(f"/b/{many}", str), Get(f"/c/{many}", str)]
+    with pytest.raises(RouteError) as raised:
+        app.kernel(Kernel, [Get(it.url, lambda: "x") for it in routes])
+    assert "/b/" in str(raised.value) and "/c/" in str(raised.value)
+    assert len(app.routes()) == before
+
+
+def test_an_at_sign_within_a_segment_is_taken_as_it_stands(caplog):
+    app = App().kernel(Names, [Get("/a@b", lambda: "x")])
+    assert app.test_client().get("/a@b").text == "x"
+    assert "'a@b' is taken as it stands; a parameter is a whole segment" in caplog.text
+
+
+def test_what_is_bound_may_be_a_new_type():
+    Name = NewType("Name", str)
+
+    def who(name: Name):
+        return name
+
+    class Kernel:
+        pass
+
+    app = App()
+    app.bind(Name, lambda: "ann")
+    app.kernel(Kernel, [Get("/", who)])
+    assert app.test_client().get("/").text == "ann"
+
+
+@pytest.mark.parametrize("name", ["status", "params"])
+def test_a_redirect_takes_parameters_of_any_name(name):
+    def go(response):
+        return response.redirect(name="list", **{name: "open"})
+
+    class Kernel:
+        pass
+
+    app = App()
+    app.kernel(
+        Kernel, [Get(f"/list/@{name}", lambda: "x").name("list"), Get("/go", go)]
+    )
+    assert app.test_client().get("/go").header("location") == "/list/open"

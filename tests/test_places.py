@@ -176,3 +176,16 @@ def test_routes_on_the_command_line_tells_it_too(tmp_path):
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 2 and done.stdout == ""
     assert NO_SESSION in done.stderr and "Traceback" not in done.stderr
+
+
+def test_an_attribute_cls_of_a_member_that_is_no_class_means_nothing():
+    class Passes:
+        cls = "economy"
+
+        def __call__(self, res, req, data=None):
+            return True
+
+    app = App()
+    app.use(Passes(), SessionMiddleware, VerifyCsrfToken)
+    app.get("/", done)
+    app.test_client()  # asks about places

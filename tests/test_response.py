@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from socketify_mw import ClientGone
+from socketify_mw.head import cookie_line
 
 MEBIBYTE = bytes(range(256)) * 4096
 LARGE = b"".join(bytes([n]) * 65521 for n in range(128)) + MEBIBYTE[: 128 * 15]
@@ -938,3 +939,8 @@ def test_a_response_is_answered_from_the_loop_by_another_thread(serve):
         ).start()
 
     assert serve(getting(handler)).ask("/").body == b"late"
+
+
+@pytest.mark.parametrize("name", ["path_", "_path", "pa-th"])
+def test_a_cookie_has_one_path_however_the_option_is_spelled(name):
+    assert cookie_line("a", "b", {name: "/q"}) == b"a=b; Path=/q"

@@ -1614,3 +1614,20 @@ def test_it_is_saved_when_all_goes_wrong_and_the_error_handler_takes_its_time(st
     assert app.test_client().get("/").status == 500
     assert store.data() == [{"a": 1}]
     app.loop.run_until_complete(done.wait())
+
+
+def test_values_that_hold_each_other_are_refused_at_once():
+    looked_at = 0
+
+    class Counted(dict):
+        def values(self):
+            nonlocal looked_at
+            looked_at += 1
+            return super().values()
+
+    tree = Counted(children=[])
+    tree["children"] = [Counted(parent=tree) for _ in range(2)]
+    session = Session(MemoryStore(), Lifetimes(60, 60), None)
+    with pytest.raises(TypeError, match="the session cannot keep 'tree'"):
+        session.put("tree", tree)
+    assert looked_at < 1000  # and not twice as many with each third layer

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 
 import pytest
 
@@ -301,7 +302,7 @@ def test_what_a_start_hook_raises_is_raised_by_the_with_statement():
     app.on_shutdown(lambda: ran.append("end"))
     with pytest.raises(ZeroDivisionError), app.test_client():
         raise AssertionError
-    assert ran == []
+    assert ran == ["end"]
 
 
 def test_what_fails_within_the_with_statement_does_not_keep_the_app_from_ending():
@@ -326,3 +327,79 @@ def test_tasks_that_the_end_of_the_app_cuts_off_are_told(caplog):
     app.listen(0, host="127.0.0.1").run(grace=0)
     assert "1 tasks are cancelled, for the app ends: " in caplog.text
     assert "send_mail" in caplog.text
+
+
+# ---- what is no slip ----
+
+
+def test_a_decorator_may_run_a_generator():
+    def streamed(function):
+        @functools.wraps(function)
+        def handler(res, req):
+            for part in function(res, req):
+                res.write(part)
+            res.end()
+
+        return handler
+
+    @streamed
+    def page(res, req):
+        yield "a"
+        yield "b"
+
+    app = App().get("/", page)
+    assert app.test_client().get("/").text == "ab"
+
+
+def test_a_decorated_hook_may_run_a_generator():
+    def run(function):
+        @functools.wraps(function)
+        def hook():
+            log.extend(function())
+
+        return hook
+
+    @run
+    def steps():
+        yield "opened"
+
+    log, app = [], App()
+    app.on_start(steps)
+    with app.test_client():
+        assert log == ["opened"]
+
+
+def test_who_has_answered_stops_a_chain_within_a_chain_too():
+    class Guard(Middleware):
+        def before(self, request, response):
+            response.redirect("/login")
+            return request
+
+    class Timing(Middleware):
+        def after(self, request, response):
+            return request
+
+    def secret(res, req, data):
+        ran.append("secret")
+
+    inner, ran = middleware(Guard, secret), []
+
+    def gate(res, req, data):
+        return inner(res, req, data)
+
+    app = App().get("/", middleware(Timing, gate))
+    assert app.test_client().get("/").status == 302
+    assert ran == []
+
+
+def test_an_after_that_answers_without_a_body_again_is_not_told(caplog):
+    class Away(Middleware):
+        def after(self, request, response):
+            return response.redirect("/b")
+
+    def handler(res, req, data):
+        res.redirect("/a")
+
+    app = App().get("/", middleware(Away, handler))
+    assert app.test_client().get("/").status == 302
+    assert "no other `after` runs" not in caplog.text

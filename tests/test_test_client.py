@@ -504,3 +504,27 @@ def test_nothing_is_explained_when_nobody_asked():
     app = App().get("/", hello)
     with pytest.raises(RuntimeError, match="test_client\\(explain=True\\)"):
         app.test_client().get("/").explain()
+
+
+def test_with_runs_shutdown_hooks_when_a_start_hook_has_failed_as_run_does():
+    app, log = App(), []
+    app.on_start(lambda: log.append("opened"))
+    app.on_shutdown(lambda: log.append("closed"))
+
+    @app.on_start
+    def fails():
+        raise OSError("no database")
+
+    with pytest.raises(OSError, match="no database"), app.test_client():
+        pass
+    assert log == ["opened", "closed"]
+
+
+def test_with_is_refused_for_a_closed_app():
+    app, log = App(), []
+    app.on_start(lambda: log.append("started"))
+    client = app.test_client()
+    app.close()
+    with pytest.raises(RuntimeError, match="this app was closed"), client:
+        pass
+    assert log == []

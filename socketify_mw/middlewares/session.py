@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigError
-from ..head import cookie_line
+from ..head import cookie_line, plain_option
 from ..session import Lifetimes, Session, run_now
 from ..stores import Store
 from ..vault import LONGEST
@@ -124,16 +124,11 @@ class SessionMiddleware(Configurable):
     @classmethod
     def _line(cls, id: str, is_secure: bool) -> bytes:
         usual = {"path": "/", "httponly": True, "samesite": "Lax", "secure": is_secure}
-        given = {_plain(it): value for it, value in cls.cookie_options.items()}
+        given = {plain_option(it): value for it, value in cls.cookie_options.items()}
         options = usual | given
         if not id:
             options |= {"maxage": 0, "expires": None}
         return cookie_line(cls.cookie, id, options)
-
-
-def _plain(name: str) -> str:
-    # As `set_cookie` reads the names of attributes.
-    return name.lower().replace("-", "").replace("_", "")
 
 
 async def _preload(session: Session, request: "Request") -> "Request":

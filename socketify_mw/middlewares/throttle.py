@@ -1,5 +1,6 @@
 """ThrottleMiddleware: so many requests of one client in a time, and no more."""
 
+import asyncio
 import logging
 import re
 from collections.abc import Callable, Mapping
@@ -176,31 +177,57 @@ class ThrottleMiddleware(Configurable):
 
 
 class _Counter:
-    """A store, and how many calls of each key wait for its answer."""
+    """A store, and the calls of each key that wait for its answer."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self._waiting: dict[str, int] = {}
+        self._crowds: dict[str, _Crowd] = {}
 
     async def hit(self, key: str, limit: Limit) -> Hit:
         """Count a request, at most so many of one key at a time as may pass.
 
         Those behind them would be refused in any case: each that is counted in front
         of them either has passed, or was refused for others that have. So a crowd of
-        one client's does not keep the store from answering in time.
+        one client's does not keep the store from answering in time. If it does not
+        answer those in front, it is down for those behind them, too.
         """
         if self.store.is_immediate:
             return await self.store.hit(key, limit.count, limit.seconds)
-        waiting = self._waiting.get(key, 0)
-        if waiting >= limit.count:
+        crowd = self._crowds.setdefault(key, _Crowd())
+        if crowd.count >= limit.count:
+            error = await asyncio.shield(crowd.outcome)
+            if error is not None:
+                raise StoreError(str(error)) from error
             return Hit(False, 0, limit.seconds, limit.seconds)
-        self._waiting[key] = waiting + 1
+        crowd.count += 1
+        error = None
         try:
             return await self.store.hit(key, limit.count, limit.seconds)
+        except StoreError as raised:
+            error = raised
+            raise
         finally:
-            self._waiting[key] -= 1
-            if not self._waiting[key]:
-                del self._waiting[key]
+            crowd.tell(error)
+            if not crowd.count:
+                self._crowds.pop(key, None)
+
+
+class _Crowd:
+    """The calls of one key that the store was asked, and those that wait for them."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.outcome = self._new()  # of the next one that ends: None, or an error
+
+    def tell(self, error: StoreError | None) -> None:
+        """Let those go that wait: one call has ended."""
+        self.count -= 1
+        self.outcome.set_result(error)
+        self.outcome = self._new()
+
+    @staticmethod
+    def _new() -> "asyncio.Future[StoreError | None]":
+        return asyncio.get_running_loop().create_future()
 
 
 def _tell(response: "Response", hits: list[tuple[Limit, Hit]], name: str) -> None:
