@@ -11,15 +11,17 @@ from .errors import BadRequest
 # Of a form or a query: more would cost more than they are worth.
 _MOST_FIELDS = 1000
 
+# Patterns are compiled where they are used for the first time, not at each start.
+
 # "%" that begins no escape. Browsers send none, so that these are few.
-_STRAY = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+_STRAY = rb"%(?![0-9A-Fa-f]{2})"
 _MOST_STRAYS = 1000
 
 # Percent-encoding with the sign of quoted-printable.
 _SIGN = bytes.maketrans(b"%+", b"= ")
 
 # An escape of half a surrogate pair, or of a whole one.
-_HALF = re.compile(rb"\\u[dD][89a-fA-F]")
+_HALF = rb"\\u[dD][89a-fA-F]"
 
 FORM = "application/x-www-form-urlencoded"
 
@@ -60,7 +62,7 @@ def _unescaped(data: bytes) -> str:
     anything else would take it seconds and a gigabyte.
     """
     if b"%" in data:
-        data, count = _STRAY.subn(b"%25", data, _MOST_STRAYS)
+        data, count = re.subn(_STRAY, b"%25", data, count=_MOST_STRAYS)
         if count == _MOST_STRAYS:
             raise BadRequest(
                 'the request\'s form cannot be read: it has many "%" that begin no '
@@ -76,7 +78,7 @@ def parse_json(body: bytes, serializer: Any) -> Any:
     """Return what a JSON text says; BadRequest when it is none."""
     try:
         value = serializer.loads(body)
-        if _HALF.search(body):
+        if re.search(_HALF, body):
             # Half of a pair is no text: it could not be answered, or stored.
             import json
 

@@ -28,7 +28,7 @@ logger = logging.getLogger("socketify_mw")
 MaxBody = int | Literal["default"] | None
 
 # Parameters as the routes of a kernel have them, and one in between.
-_OF_KERNELS = re.compile(r"([@:])([A-Za-z_]\w*)(?::(\w+))?")
+_OF_KERNELS = r"([@:])([A-Za-z_]\w*)(?::(\w+))?"
 
 PATTERN_RULES = (
     "A pattern begins with '/', and has neither query nor fragment; a segment may be "
@@ -167,7 +167,7 @@ class Route:
             if text[:1] + text[-1:] in ("{}", "<>"):
                 name = text[1:-1].rpartition(":")[2]
                 raise RouteError(f"{self}: {text!r} is no parameter, ':{name}' is one")
-            if found := _OF_KERNELS.fullmatch(text):
+            if found := re.fullmatch(_OF_KERNELS, text):
                 mark, name, kind = found.groups()
                 here = f":{name}<{kind}>" if kind else f":{name}"
                 if mark == ":" and kind:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .response import Response
 
 # Host and path of a URL. A path that begins with "//" would name another host.
-_PAGE = re.compile(r"https?://([^/?#]*)(/(?!/)[^#]*)", re.IGNORECASE)
+_PAGE = r"(?i:https?)://([^/?#]*)(/(?!/)[^#]*)"
 
 
 def address_text(address: bytes) -> str:
@@ -129,7 +129,7 @@ class ResponseWords:
         if request is None:
             raise RuntimeError("which page? response.back(request) tells")
         here = (request.get_header("host") or "").lower()
-        page = _PAGE.match(request.get_header("referer") or "")
+        page = re.match(_PAGE, request.get_header("referer") or "")
         is_here = page is not None and page[1].lower() == here
         response.redirect(page[2] if page and is_here else default)
         return self
