@@ -108,9 +108,8 @@ class Session:
             self._is_loaded = True
             return
         self._raw, self._stored = raw, stored
-        self._data = json.loads(raw or b"")[
-            "data"
-        ]  # a program may change what is in it
+        # Anew, for a program may change what is in it.
+        self._data = json.loads(raw or b"")["data"]
         self._flashed = dict(stored["flash"])
         self._secret = stored["secret"]
         self._created, self._saved_at = stored["created"], stored["saved"]

@@ -545,6 +545,31 @@ def test_a_crowd_of_one_client_does_not_keep_the_store_from_answering(serve):
     assert crowd(1)[0].read().status == 429 and store.calls == 6
 
 
+@pytest.mark.parametrize(("error", "status"), [(StoreError, 200), (StoreBusy, 503)])
+def test_what_the_store_does_to_those_in_front_it_does_to_a_crowd(serve, error, status):
+    class Failing(Gated):
+        async def hit(self, key, limit, window):
+            await super().hit(key, limit, window)
+            raise error("for all of them")
+
+    store = Failing()
+
+    def setup(app):
+        class Kernel:
+            route_middleware = {"throttle": ThrottleMiddleware.using(store=store)}
+
+        app.kernel(Kernel, [Get("/", lambda: "in").middleware("throttle:5,2")])
+
+    server = serve(setup)
+    clients = [server.client() for _ in range(20)]
+    for client in clients:
+        client.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    time.sleep(0.1)
+    assert server.call(lambda: store.calls) == 2
+    server.call(store.is_open.set)
+    assert [client.read().status for client in clients] == [status] * 20
+
+
 def test_a_client_that_left_is_not_counted_under_nobody_s_address(serve):
     keys, done = [], threading.Event()
 

@@ -193,11 +193,14 @@ class _Counter:
         """
         if self.store.is_immediate:
             return await self.store.hit(key, limit.count, limit.seconds)
-        crowd = self._crowds.setdefault(key, _Crowd())
-        if crowd.count >= limit.count:
-            error = await asyncio.shield(crowd.outcome)
+        crowd = self._crowds.get(key)
+        if crowd is None:
+            crowd = self._crowds[key] = _Crowd()
+        elif crowd.count >= limit.count:
+            error = await crowd.wait()
             if error is not None:
-                raise StoreError(str(error)) from error
+                kind = StoreBusy if isinstance(error, StoreBusy) else StoreError
+                raise kind(str(error)) from error
             return Hit(False, 0, limit.seconds, limit.seconds)
         crowd.count += 1
         error = None
@@ -217,17 +220,20 @@ class _Crowd:
 
     def __init__(self) -> None:
         self.count = 0
-        self.outcome = self._new()  # of the next one that ends: None, or an error
+        self._outcome: asyncio.Future[StoreError | None] | None = None
+
+    async def wait(self) -> StoreError | None:
+        """Wait for a call to end; return what it has raised."""
+        if self._outcome is None:
+            self._outcome = asyncio.get_running_loop().create_future()
+        return await asyncio.shield(self._outcome)
 
     def tell(self, error: StoreError | None) -> None:
         """Let those go that wait: one call has ended."""
         self.count -= 1
-        self.outcome.set_result(error)
-        self.outcome = self._new()
-
-    @staticmethod
-    def _new() -> "asyncio.Future[StoreError | None]":
-        return asyncio.get_running_loop().create_future()
+        if self._outcome is not None:
+            self._outcome.set_result(error)
+            self._outcome = None
 
 
 def _tell(response: "Response", hits: list[tuple[Limit, Hit]], name: str) -> None:
