@@ -25,6 +25,11 @@ def is_awaitable(data: object) -> bool:
     return False
 
 
+async def awaited(awaitable: Any) -> None:
+    """Make a coroutine of anything that can be awaited, without its value."""
+    await awaitable
+
+
 def takes(function: Callable[..., Any], count: int) -> bool:
     """Return whether a function can be called with a number of arguments.
 

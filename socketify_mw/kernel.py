@@ -17,14 +17,12 @@ from .errors import ConfigError, RouteError, raise_all
 from .keys import give_key
 from .layer import Layer
 from .load_inputs import LoadInputs
+from .request import WITHOUT_INPUTS
 from .route import Route as AppRoute
 from .routes import Route, build_url, flat
 
 if TYPE_CHECKING:
     from .app import App
-
-# Methods whose routes do not wait for a body.
-_WITHOUT_BODY = frozenset(("get", "head", "options"))
 
 # Which `after` of a list of those left is the next one: as an onion has them, or as
 # Masonite 4.20 does.
@@ -196,7 +194,7 @@ def _plan(
             if _identity(member) not in seen and _kind(member) not in seen:
                 seen.add(_identity(member))
                 members.append(member)
-    if not _WITHOUT_BODY.issuperset(route.methods):
+    if not WITHOUT_INPUTS.issuperset(map(str.upper, route.methods)):
         members.insert(_place_of_inputs(members), Layer(LoadInputs))
     try:
         handler = finder.member_of(route.controller, parameters, where)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from ._binding import FORKED, NativeServer
 from .errors import ConfigError
-from .functions import called, has_yield, name_of, place_of, takes
+from .functions import awaited, called, has_yield, name_of, place_of, takes
 from .loop import Loop
 from .services import Services
 from .signals import handled_signals, shorter_interval
@@ -103,7 +103,7 @@ class Lifecycle(Tasks):
         result = hook()
         if not inspect.isawaitable(result):
             return
-        self._hook = self._loop.create_task(_wait(result))
+        self._hook = self._loop.create_task(awaited(result))
         try:
             self._loop.run_until_complete(self._hook)
         finally:
@@ -310,7 +310,3 @@ def _checked(hook: Hook, name: str) -> Hook:
             "called without arguments"
         )
     return hook
-
-
-async def _wait(awaitable: Any) -> None:
-    await awaitable

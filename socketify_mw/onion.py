@@ -17,7 +17,7 @@ from .draft import Draft
 from .eager import has_changed
 from .exchange import _DONE, _FAILED, _GONE, _LATER, _OPEN
 from .follow import leave_open
-from .functions import PLAIN, is_awaitable, name_of, place_of
+from .functions import PLAIN, awaited, is_awaitable, name_of, place_of
 from .layer import Layer
 from .response import Response
 
@@ -230,11 +230,7 @@ def _stop(res: Response, result: object) -> None:
 def _miss(res: Response, req: "Request") -> Any:
     """End a chain whose URL is for no middleware of it; None or something to await."""
     result = req.app._answer_not_found(res, req)
-    return _wait(result) if is_awaitable(result) else None
-
-
-async def _wait(awaitable: Any) -> None:
-    await awaitable
+    return awaited(result) if is_awaitable(result) else None
 
 
 def _descend(

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 
 # Methods whose content is not read for inputs.
-_WITHOUT_INPUTS = frozenset(("GET", "HEAD", "OPTIONS"))
+WITHOUT_INPUTS = frozenset(("GET", "HEAD", "OPTIONS"))
 
 # Where the words of a route parameter begin, by its position.
 _PARAM_WORDS: dict[int | str, int] = {i: W_PARAM + 2 * i for i in range(MAX_PARAMS)}
@@ -369,7 +369,7 @@ class Request(RequestWords):
             return False
         # RFC 9110 9.3.1: content of these means nothing, so no client is to make a page
         # fail with it that asks for an input.
-        return self.get_method() not in _WITHOUT_INPUTS
+        return self.get_method() not in WITHOUT_INPUTS
 
     def _all_inputs(self) -> dict[str, Any]:
         if not hasattr(self, "_inputs"):

@@ -27,7 +27,8 @@ logger = logging.getLogger("socketify_mw")
 # Of a route: bytes, None for any number, or the app's own limit.
 MaxBody = int | Literal["default"] | None
 
-# Parameters as the routes of a kernel have them, and one in between.
+# `@name` and `@name:type`, as the routes of a kernel have them, and `:name:type`, which
+# nobody has.
 _OF_KERNELS = r"([@:])([A-Za-z_]\w*)(?::(\w+))?"
 
 PATTERN_RULES = (

@@ -514,35 +514,48 @@ class Gated(MemoryStore):
         return await super().hit(key, limit, window)
 
 
-def test_a_crowd_of_one_client_does_not_keep_the_store_from_answering(serve):
-    """It would be late then, which counts as down, and they would all pass."""
-    store = Gated()
+class Crowd:
+    """Clients at one address, of a server whose store is a `Gated` one."""
 
-    def setup(app):
+    def __init__(self, serve, store, limit):
+        self.store, self.asked = store, 0
+        crowd = self
+
+        class Counting(ThrottleMiddleware):
+            def key(self, request, response):
+                crowd.asked += 1
+                return super().key(request, response)
+
         class Kernel:
-            route_middleware = {"throttle": ThrottleMiddleware.using(store=store)}
+            route_middleware = {"throttle": Counting.using(store=store)}
 
-        app.kernel(Kernel, [Get("/", lambda: "in").middleware("throttle:5,5")])
+        route = Get("/", lambda: "in").middleware(f"throttle:{limit}")
+        self.server = serve(lambda app: app.kernel(Kernel, [route]))
 
-    server = serve(setup)
-
-    def crowd(count):
-        clients = [server.client() for _ in range(count)]
+    def ask(self, count):
+        """Have so many requests wait, or be answered; return their clients."""
+        wanted = self.asked + count
+        clients = [self.server.client() for _ in range(count)]
         for client in clients:
             client.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        while self.server.call(lambda: self.asked) < wanted:
+            time.sleep(0.001)
         return clients
 
-    waiting = crowd(5)
-    while server.call(lambda: store.calls) < 5:
-        time.sleep(0.001)
-    behind = crowd(95)
-    time.sleep(0.1)
-    assert server.call(lambda: store.calls) == 5
-    server.call(store.is_open.set)
-    assert [client.read().status for client in waiting] == [200] * 5
-    assert [client.read().status for client in behind] == [429] * 95
-    assert store.calls == 5
-    assert crowd(1)[0].read().status == 429 and store.calls == 6
+    def open(self):
+        self.server.call(self.store.is_open.set)
+
+
+def test_a_crowd_of_one_client_does_not_keep_the_store_from_answering(serve):
+    """It would be late then, which counts as down, and they would all pass."""
+    crowd = Crowd(serve, Gated(), "5,5")
+    first, others = crowd.ask(5), crowd.ask(95)
+    assert crowd.store.calls == 5
+    crowd.open()
+    assert [client.read().status for client in first] == [200] * 5
+    assert [client.read().status for client in others] == [429] * 95
+    assert crowd.store.calls == 5
+    assert crowd.ask(1)[0].read().status == 429 and crowd.store.calls == 6
 
 
 @pytest.mark.parametrize(("error", "status"), [(StoreError, 200), (StoreBusy, 503)])
@@ -552,22 +565,12 @@ def test_what_the_store_does_to_those_in_front_it_does_to_a_crowd(serve, error, 
             await super().hit(key, limit, window)
             raise error("for all of them")
 
-    store = Failing()
-
-    def setup(app):
-        class Kernel:
-            route_middleware = {"throttle": ThrottleMiddleware.using(store=store)}
-
-        app.kernel(Kernel, [Get("/", lambda: "in").middleware("throttle:5,2")])
-
-    server = serve(setup)
-    clients = [server.client() for _ in range(20)]
-    for client in clients:
-        client.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-    time.sleep(0.1)
-    assert server.call(lambda: store.calls) == 2
-    server.call(store.is_open.set)
+    crowd = Crowd(serve, Failing(), "5,2")
+    clients = crowd.ask(20)
+    assert crowd.store.calls == 2
+    crowd.open()
     assert [client.read().status for client in clients] == [status] * 20
+    assert crowd.store.calls == 2
 
 
 def test_a_client_that_left_is_not_counted_under_nobody_s_address(serve):
